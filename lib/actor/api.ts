@@ -1,0 +1,324 @@
+/**
+ * What users hold in their hands, as interfaces: `Node`, `ActorRef`, `Context`, `Self`. They are declared here, below
+ * everything that implements them, because handlers are given them. `node/` implements `Node`.
+ */
+import type { NodeId, Pid, Ref } from '../base/ids.js'
+import type { DownReason, Member, MembersView } from '../base/member.js'
+import type { WaitOptions } from '../base/options.js'
+import type { ExitReason } from '../base/reasons.js'
+import type { DownSignal, ExitSignal, NameOnNode, Sent, TimerSignal } from '../process/mail.js'
+import type { AnyActor, CallIn, CallOut, CastIn, Later, Payload, Reply, SpawnRest } from './define.js'
+
+/** A place to send to. A string is a registered name: of this node first, then cluster-wide. A `Ref` is an alias. */
+export type To = Pid | AnyRef | Ref | string | NameOnNode
+export type AnyRef = { readonly pid: Pid | undefined }
+
+/** What a process can be told that nobody addressed to it by tag. */
+export type Signal =
+  | DownSignal
+  | ExitSignal
+  | TimerSignal
+  | { readonly type: 'timeout' }
+  | { readonly type: 'message'; readonly message: unknown }
+
+export interface CallOptions extends WaitOptions {}
+
+/**
+ * The typed address of an actor. From `spawn` and `whereis` it is pinned to one process and fails with `ERR_NOPROC`
+ * when that is dead; from `named` it follows the name. Crosses nodes inside messages and keeps its type.
+ */
+export interface ActorRef<D> {
+  /** The process behind it; for a named ref the holder at this moment, undefined between holders. */
+  readonly pid: Pid
+  /** For a ref from `named`. */
+  readonly name?: string | undefined
+  /** For a ref from `spawn(…, { monitor: true })`. */
+  readonly monitor?: Ref | undefined
+  /**
+   * Asks and waits for the handler's reply. At most once, in order with everything this caller sends to that process.
+   * Rejects with `ERR_TIMEOUT` (the handler may still run), `ERR_NOPROC`, `ERR_NOCONNECTION`, `ERR_EXIT` (the callee
+   * ended; its reason in `detail.reason`), `ERR_CALLING_SELF`, `ERR_MAILBOX_FULL`, `ERR_BUSY`, `ERR_PAYLOAD`,
+   * `ERR_TOO_LARGE`, `ERR_UNKNOWN_TAG`.
+   */
+  call<Tag extends keyof CallIn<D> & keyof CallOut<D> & string>(
+    tag: Tag,
+    ...rest: [...Payload<CallIn<D>[Tag]>, options?: CallOptions]
+  ): Promise<Reply<CallOut<D>[Tag]>>
+  /** Tells, without waiting. Never fails for want of a receiver. */
+  cast<Tag extends keyof CastIn<D> & string>(tag: Tag, ...payload: Payload<CastIn<D>[Tag]>): Sent
+  /** Plain mail: reaches the actor's `info` as `{ type: 'message', message }`. */
+  send(message: unknown): Sent
+  /**
+   * Ends the actor after the mail it already has: `terminate` runs, then it exits with `reason` (default `'normal'`).
+   * Rejects with `ERR_NOPROC`, `ERR_TIMEOUT` (it lives on), or `ERR_EXIT` when it ended with another reason.
+   */
+  stop(reason?: ExitReason, options?: WaitOptions): Promise<void>
+}
+
+/** The supervised restart of a name, wherever it lives. */
+export interface RestartIntensity {
+  readonly restarts: number
+  readonly withinMs: number
+}
+
+export interface SpawnOptions extends WaitOptions {
+  /** Registers the process, before `init` runs. Cluster-wide unless `scope` is `'node'`. */
+  readonly name?: string | undefined
+  readonly scope?: 'cluster' | 'node' | undefined
+  /** A node's name, `'ring'`, `'local'`, `{ tag }` or a function of the members. Default: this node. */
+  readonly on?:
+    | string
+    | { readonly tag: string }
+    | ((members: readonly Member[], name: string | undefined) => Member)
+    | undefined
+  /** Default `'temporary'`. The others need a cluster-wide `name`. */
+  readonly restart?: 'permanent' | 'transient' | 'temporary' | undefined
+  /** Default 3 restarts in 5 000 ms. */
+  readonly intensity?: RestartIntensity | undefined
+  /** Links the new process to the spawning one, before `init` runs. */
+  readonly link?: boolean | undefined
+  /** Monitors the new process, before `init` runs; the ref is the result's `monitor`. */
+  readonly monitor?: boolean | undefined
+}
+
+export interface MonitorOptions {
+  /** Stands in the `tag` of the down signal. */
+  readonly tag?: unknown
+  /**
+   * The monitor's ref is also an address to send to. `'demonitor'`: until demonitor or down; `'reply_demonitor'`: the
+   * first message ends alias and monitor; `'explicit_unalias'`: until `unalias`.
+   */
+  readonly alias?: 'demonitor' | 'reply_demonitor' | 'explicit_unalias' | undefined
+}
+
+/** What every kind of process can do in its own name. All of it throws `ERR_DEAD` once the process is dead. */
+export interface Speaker {
+  readonly self: Pid
+  readonly node: Node
+  /** Aborts when the process is dead, and not before. */
+  readonly signal: AbortSignal
+  /** Aborts when the parent or a supervisor asked this process to stop: for handlers that can finish early. */
+  readonly shutdownSignal: AbortSignal
+  /** Throws `ERR_NAME` for a name that nobody has, `ERR_PAYLOAD` for what may not cross. Never for a dead receiver. */
+  send(to: To, message: unknown): Sent
+  call<D extends AnyActor, Tag extends keyof CallIn<D> & keyof CallOut<D> & string>(
+    ref: ActorRef<D>,
+    tag: Tag,
+    ...rest: [...Payload<CallIn<D>[Tag]>, options?: CallOptions]
+  ): Promise<Reply<CallOut<D>[Tag]>>
+  cast<D extends AnyActor, Tag extends keyof CastIn<D> & string>(
+    ref: ActorRef<D>,
+    tag: Tag,
+    ...payload: Payload<CastIn<D>[Tag]>
+  ): Sent
+  spawn<D extends AnyActor>(def: D, ...rest: SpawnRest<D>): Promise<ActorRef<D>>
+  /** Starts a function-style process; see `Node.run`. */
+  run(fn: (self: Self) => unknown, options?: RunOptions): Pid
+  /** The same address, speaking for this process. */
+  ref<D extends AnyActor>(ref: ActorRef<D>): ActorRef<D>
+  whereis<D extends AnyActor>(name: string, def?: D): ActorRef<D> | undefined
+  named<D extends AnyActor>(name: string, def?: D): ActorRef<D>
+  /** Throws `ERR_NOPROC` for a dead local process, unless this one traps exits: then an exit signal tells. */
+  link(pid: Pid): void
+  /** After it returns no exit signal of that link is delivered; `flush` also removes one that is in the mailbox. */
+  unlink(pid: Pid, options?: { readonly flush?: boolean }): void
+  /** One down signal, always: at once for the dead (`noproc`) and the unreachable (`noconnection`). */
+  monitor(to: Pid | string | NameOnNode, options?: MonitorOptions): Ref
+  /** True when it removed a live monitor. `flush` also removes its down signal from the mailbox. */
+  demonitor(ref: Ref, options?: { readonly flush?: boolean }): boolean
+  /** A further address of this process. With `reply`, for one message only. */
+  alias(options?: { readonly reply?: boolean }): Ref
+  unalias(ref: Ref): boolean
+  /** Sets whether exit signals arrive as mail; returns what it was. */
+  trapExit(on: boolean): boolean
+  /** Sends an exit signal, as Erlang's `exit/2`. */
+  exit(pid: Pid, reason: ExitReason): void
+  /** `message` arrives after `ms`. The timer goes when the destination (a pid) dies. */
+  sendAfter(ms: number, to: To, message: unknown): Ref
+  /** `{ type: 'timer', ref, message }` arrives after `ms`. */
+  startTimer(ms: number, to: To, message: unknown): Ref
+  /** `message` arrives every `ms`, first after one period, until the destination dies or the timer is cancelled. */
+  sendEvery(ms: number, to: To, message: unknown): Ref
+  /** The ms that were left; false when fired, cancelled or unknown. What was delivered stays. */
+  cancelTimer(ref: Ref): number | false
+  readTimer(ref: Ref): number | false
+}
+
+/** How a call is answered by hand, now or later, here or elsewhere (it may be sent in local messages). */
+export interface From {
+  readonly pid: Pid
+  /** The first reply counts, everything later is dropped. Throws `ERR_PAYLOAD` for what may not cross. */
+  reply(value: unknown): void
+}
+
+/** What every callback of an actor is given. It always speaks for its own process, before and after awaits. */
+export interface Context extends Speaker {
+  /** In a call: its caller. Elsewhere a `TypeError`. */
+  readonly from: From
+  /** In a call, `return ctx.later<R>()`: the reply comes through `ctx.from`, kept beforehand. */
+  later<R>(): Later<R>
+  /** `continue` runs with `value` after this callback, before any mail. */
+  continue(value: unknown): void
+  /** Unless a message comes within `ms` of this callback's end, `info` is told `{ type: 'timeout' }`. */
+  timeout(ms: number): void
+  /** Ends the actor after this callback: `terminate` runs with `reason`. */
+  stop(reason: ExitReason): void
+}
+
+export interface InitContext extends Omit<Context, 'stop' | 'from' | 'later'> {
+  /** `return ctx.ignore()`: there is nothing to start. The spawn rejects with `ERR_START`, reason `'ignore'`. */
+  ignore(): never
+  /** `return ctx.stop(reason)`: the spawn rejects with `ERR_START` and that reason. */
+  stop(reason: ExitReason): never
+}
+
+export interface RunOptions {
+  readonly name?: string | undefined
+  readonly link?: boolean | undefined
+  readonly trapExit?: boolean | undefined
+}
+
+export interface ReceiveOptions {
+  /** Default: for ever. 0 looks at the mailbox and no further. */
+  readonly timeoutMs?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** A call or cast that reached a function-style process. */
+export type Asked =
+  | { readonly type: 'call'; readonly tag: string; readonly payload: unknown; readonly from: From }
+  | { readonly type: 'cast'; readonly tag: string; readonly payload: unknown }
+
+/** What a process function is given. */
+export interface Self extends Speaker {
+  /**
+   * The first message, oldest first, that fits; the others stay, in order. Plain messages come as they were sent;
+   * exits, downs and timers as `Signal` (see `isSignal`), calls and casts as `Asked`. Rejects with `ERR_TIMEOUT`.
+   */
+  receive<T = unknown>(match?: (message: unknown) => message is T, options?: ReceiveOptions): Promise<T>
+  receive(match: (message: unknown) => boolean, options?: ReceiveOptions): Promise<unknown>
+  /** Ends this process with `reason`, by an exception that unwinds the function. */
+  exit(reason: ExitReason): never
+  exit(pid: Pid, reason: ExitReason): void
+}
+
+/** Typed events of `node.on`. A listener that throws is logged and harms nobody else. */
+export interface NodeEvents {
+  /** A session with that node is open; before any message from it. */
+  nodeup: [event: { readonly node: NodeId; readonly creation: number }]
+  /** My session with that node is gone; after the exits and downs it caused. */
+  nodedown: [event: { readonly node: NodeId; readonly creation: number; readonly reason: DownReason }]
+  'member:up': [event: { readonly member: Member }]
+  'member:suspect': [event: { readonly member: Member; readonly reason: DownReason }]
+  'member:down': [event: { readonly member: Member; readonly reason: DownReason }]
+  'member:left': [event: { readonly member: Member }]
+  'member:updated': [event: { readonly member: Member }]
+  /** A message that reached nobody. */
+  'dead-letter': [event: { readonly to: Pid | string | NameOnNode; readonly message: unknown; readonly why: string }]
+  /** A process ended abnormally and nobody was linked or handled it. */
+  crash: [event: CrashReport]
+  'name:registered': [event: { readonly name: string; readonly pid: Pid }]
+  'name:released': [event: { readonly name: string }]
+  /** This process lost its name in a conflict, after a partition healed. */
+  'name:conflict': [event: { readonly name: string; readonly winner: Pid; readonly loser: Pid }]
+  /** A named process with `restart` ran out of its intensity; the name is free. */
+  'name:gave-up': [event: { readonly name: string; readonly reason: ExitReason }]
+}
+
+export interface CrashReport {
+  readonly pid: Pid
+  readonly name: string | undefined
+  readonly definition: string | undefined
+  readonly tag: string | undefined
+  readonly reason: ExitReason
+  readonly lastMessage: unknown
+  readonly state: unknown
+}
+
+/** One process in `node.processes()`. */
+export interface ProcessInfo {
+  readonly pid: Pid
+  readonly definition: string | undefined
+  readonly names: readonly string[]
+  readonly mailbox: number
+  readonly links: number
+  readonly monitors: number
+}
+
+/** One cluster-wide name. `state` is `'held'`, `'reviving'` or `'waiting'` (for the node that `on` names). */
+export interface NameInfo {
+  readonly name: string
+  readonly pid: Pid | undefined
+  readonly state: 'held' | 'reviving' | 'waiting'
+  readonly definition: string | undefined
+}
+
+export interface NodeStats {
+  readonly node: NodeId
+  readonly uptimeMs: number
+  /** Every counter and gauge by name, `area.what`: `process.alive`, `mesh.frames.in`, … */
+  readonly counters: Readonly<Record<string, number>>
+}
+
+export interface NodeHealth {
+  /** Ready to serve: joined, not stopping. */
+  readonly ready: boolean
+  readonly state: 'starting' | 'running' | 'stopping' | 'stopped'
+  readonly members: number
+  readonly sessions: number
+  readonly loopLagMs: number
+}
+
+/** A running node. Made by `createNode`. */
+export interface Node {
+  readonly name: NodeId
+  /** The pid that stands for code outside of processes; what it sends comes from here. It has no mailbox. */
+  readonly self: Pid
+  /** Where it listens, as bound; undefined for a node without sockets. */
+  readonly address: { readonly host: string; readonly port: number } | undefined
+
+  spawn<D extends AnyActor>(def: D, ...rest: SpawnRest<D>): Promise<ActorRef<D>>
+  /** Starts a function-style process. It ends with `'normal'` when the function returns, crashes when it throws. */
+  run(fn: (self: Self) => unknown, options?: Omit<RunOptions, 'link'>): Pid
+  /** A local read: the holder as this node knows it. With `def`, a holder of another definition is a `TypeError`. */
+  whereis<D extends AnyActor>(name: string, def?: D): ActorRef<D> | undefined
+  /**
+   * A ref that resolves the name at every use, waits up to `timeoutMs` while the name is between holders, and never
+   * resends what was delivered.
+   */
+  named<D extends AnyActor>(name: string, def?: D): ActorRef<D>
+  /**
+   * Gives a local process a further name. Rejects with `ERR_ALREADY_STARTED`, `ERR_NOPROC`, `ERR_UNAVAILABLE`.
+   * With `scope: 'node'` it is done when the call returns, and throws instead of rejecting later.
+   */
+  register(name: string, pid: Pid, options?: WaitOptions & { readonly scope?: 'cluster' | 'node' }): Promise<void>
+  /** False when nobody had it. The process lives on. */
+  unregister(name: string, options?: WaitOptions & { readonly scope?: 'cluster' | 'node' }): Promise<boolean>
+  /** Ends the holder of a cluster-wide name (`shutdown`) and deletes its restart record. Rejects with `ERR_NOPROC`. */
+  terminate(name: string, options?: WaitOptions): Promise<void>
+  names(): readonly NameInfo[]
+  processes(): readonly ProcessInfo[]
+  isAlive(pid: Pid): boolean
+
+  send(to: To, message: unknown): Sent
+  exit(pid: Pid, reason: ExitReason): void
+  /** Resolves when the send queue towards that process's node is below `busy`. */
+  drained(pid: Pid, options?: WaitOptions): Promise<void>
+
+  members(): MembersView
+  /** The other nodes with an open session, sorted. */
+  nodes(): readonly NodeId[]
+
+  on<E extends keyof NodeEvents>(event: E, listener: (...args: NodeEvents[E]) => void): this
+  once<E extends keyof NodeEvents>(event: E, listener: (...args: NodeEvents[E]) => void): this
+  off<E extends keyof NodeEvents>(event: E, listener: (...args: NodeEvents[E]) => void): this
+
+  stats(): NodeStats
+  health(): NodeHealth
+  /**
+   * Announces the departure, stops accepting, lets mailboxes drain for `drainMs` (default 1 000), ends every process
+   * with `shutdown`, says goodbye, closes. Idempotent; every call resolves when the node has stopped.
+   */
+  stop(options?: { readonly drainMs?: number }): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}

@@ -1,0 +1,83 @@
+/**
+ * Every maximum in one place. A queue, table, length or retry without a line here is a bug. `createNode({ limits })`
+ * overrides those that a user may turn; each says what happens when it is reached.
+ */
+export interface Limits {
+  /** Messages in one mailbox. Full: see `mailboxPolicy`. */
+  readonly mailboxMax: number
+  /** Undecoded bytes from other nodes in one mailbox. Full: see `mailboxPolicy`. */
+  readonly mailboxBytesMax: number
+  /** Processes alive on one node. Full: spawn is refused. */
+  readonly processesMax: number
+  /** Links, monitors, timers or local names that one process may hold. Full: `RangeError` at the call. */
+  readonly perProcessMax: number
+  /** Requests of this node that wait for a reply. Full: calls reject with `ERR_BUSY`. */
+  readonly pendingCallsMax: number
+  /** Names, cluster-wide, held by processes of one node. Full: registration is refused. */
+  readonly namesMax: number
+  /** Remote pids remembered so that `===` holds. Full: the oldest are forgotten. */
+  readonly pidsInternedMax: number
+  /** One frame, header included, on an authenticated connection. Above: that connection is closed. */
+  readonly frameBytesMax: number
+  /** One frame before authentication. Above: that connection is closed. */
+  readonly frameBytesMaxUnauthenticated: number
+  /** Bodies above this are cut into fragments that interleave with other pairs. */
+  readonly fragmentBytes: number
+  /** One message, encoded; also what may be in reassembly per peer. Above: `ERR_TOO_LARGE` at the send. */
+  readonly messageBytesMax: number
+  /** Bytes that a peer may have sent and we not yet delivered: the least credit window of a session. */
+  readonly creditBytes: number
+  /** Queued towards one peer before `send` answers `'busy'`. */
+  readonly queueBytesBusy: number
+  /** Small frames queued towards one peer. Full: messages are refused with `'full'`; 5 s at the limit drops the peer. */
+  readonly queueBytesMax: number
+  /** Bodies above `fragmentBytes` queued towards one peer. Default 2 × `messageBytesMax`. */
+  readonly bulkBytesMax: number
+  /** Signals and replies queued towards one peer beyond `queueBytesMax`. Full: the peer is dropped, `overloaded`. */
+  readonly signalBytesMax: number
+  /** Connections that have not finished the handshake, in total and per address. Full: the oldest is dropped. */
+  readonly unauthenticatedMax: number
+  readonly unauthenticatedPerAddressMax: number
+  /** Members of a cluster, in release 1. Full: further ones are refused in the handshake. */
+  readonly membersMax: number
+  /** Nesting of a payload. Deeper: refused at the send, and by the pre-scan. */
+  readonly depthMax: number
+  /** Values in one payload; control messages have 65,536. More: refused at the send, and by the pre-scan. */
+  readonly valuesMax: number
+  /** Encoded arguments of a process that is revived elsewhere. Larger: refused at the spawn. */
+  readonly reviveArgsBytesMax: number
+}
+
+const MESSAGE_BYTES_MAX = 16 * 1_048_576
+
+export const LIMITS: Limits = Object.freeze({
+  mailboxMax: 1_048_576,
+  mailboxBytesMax: 64 * 1_048_576,
+  processesMax: 16_777_216,
+  perProcessMax: 1_048_576,
+  pendingCallsMax: 1_048_576,
+  namesMax: 262_144,
+  pidsInternedMax: 262_144,
+  frameBytesMax: 128 * 1_024,
+  frameBytesMaxUnauthenticated: 4 * 1_024,
+  fragmentBytes: 64 * 1_024,
+  messageBytesMax: MESSAGE_BYTES_MAX,
+  creditBytes: 256 * 1_024,
+  queueBytesBusy: 1_048_576,
+  queueBytesMax: 8 * 1_048_576,
+  bulkBytesMax: 2 * MESSAGE_BYTES_MAX,
+  signalBytesMax: 8 * 1_048_576,
+  unauthenticatedMax: 64,
+  unauthenticatedPerAddressMax: 8,
+  membersMax: 256,
+  depthMax: 64,
+  valuesMax: 1_048_576,
+  reviveArgsBytesMax: 64 * 1_024,
+})
+
+/** Bytes of a process's, cluster-wide or local, name. */
+export const NAME_BYTES_MAX = 255
+/** Default for everything that waits. */
+export const TIMEOUT_MS = 5_000
+/** Longest wait that can be asked for: 2⁴⁸ ms are some 9,000 years; anything longer is a mistake. */
+export const WAIT_MS_MAX = 2 ** 48

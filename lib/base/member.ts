@@ -1,0 +1,52 @@
+import type { NodeId } from './ids.js'
+import type { Address } from './runtime.js'
+
+/** What this node believes of one member of the cluster. Plain data. */
+export interface Member {
+  /** The node's id and name. */
+  readonly name: NodeId
+  /** Where it listens, as it says itself. */
+  readonly address: Address
+  /** Which life of the node this is. */
+  readonly creation: number
+  /** Raised by its owner alone, to refute or to change its record. */
+  readonly incarnation: number
+  readonly state: MemberState
+  /** The wire version it speaks. */
+  readonly version: number
+  /** Sorted, without duplicates. */
+  readonly tags: readonly string[]
+  /** At most 512 bytes encoded. */
+  readonly meta: Readonly<Record<string, string>>
+  /** Names the operating-system process it lives in; nodes of one host share one vote. */
+  readonly host: string
+  readonly voter: boolean
+}
+
+export type MemberState = 'alive' | 'suspect' | 'down' | 'left'
+
+/** A snapshot. `version` grows strictly with every change that this node saw; it means nothing on another node. */
+export interface MembersView {
+  readonly version: number
+  /** Alive and suspect members, this node included, sorted by name. */
+  readonly members: readonly Member[]
+}
+
+/** Why a session or a member went, or a suspicion began. The list only grows. */
+export type DownReason =
+  /** The peer said goodbye. */
+  | 'left'
+  /** The connection closed and nobody listens at the address that the peer published. */
+  | 'refused'
+  /** The connection closed without a goodbye. */
+  | 'connection_closed'
+  /** Nothing was received for too long. */
+  | 'timeout'
+  /** A newer life of the same node took its place. */
+  | 'replaced'
+  /** The peer read too slowly for too long. */
+  | 'overloaded'
+  /** The peer sent bytes that are not our protocol. */
+  | 'protocol'
+  /** We ended it ourselves. */
+  | 'disconnect'

@@ -1,0 +1,140 @@
+/**
+ * The edge to the outside world, as interfaces. Everything that ticks, draws, sleeps, reads or connects goes
+ * through one `Runtime` value that `createNode` is given. `runtime/` implements it on Node.js, `sim/` on virtual
+ * time with a seed; no other room may name a clock, a timer, a socket or a random source.
+ */
+
+/** A timer that has been set. `clear` is idempotent and harmless after the timer fired. */
+export interface Timer {
+  clear(): void
+}
+
+export interface Clock {
+  /** Milliseconds, monotonic, fractional. Its origin means nothing. The only time that may order or expire. */
+  now(): number
+  /** Milliseconds since 1970, for people to read. Never for ordering; it may only shorten a lease. */
+  wallNow(): number
+  /**
+   * Runs `fn` once, `ms` from now (any finite `ms` ≥ 0, also above 2³¹). Never synchronously, never early.
+   * Timers do not keep the operating-system process alive; see `Loop.hold`.
+   */
+  after(ms: number, fn: () => void): Timer
+}
+
+export interface Random {
+  /** Uniform in [0, 1). */
+  float(): number
+  /** `length` unpredictable bytes (the simulator's are predictable, by seed). */
+  bytes(length: number): Uint8Array
+  /** A stream of its own, so that a further draw for one use does not shift the draws of another. */
+  fork(use: string): Random
+}
+
+export interface Loop {
+  /** Before the event loop goes on: where a drain starts (a microtask; in the simulator an event of its own). */
+  soon(fn: () => void): void
+  /** In a later turn of the event loop, after sockets and timers had theirs. */
+  later(fn: () => void): void
+  /** When the current turn's handlers and drains are over: where written frames are flushed, once per turn. */
+  turnEnd(fn: () => void): void
+  /** How late the loop last ran, in ms: a node that is late itself must not accuse others. */
+  lag(): number
+  /** Keeps the operating-system process alive until the returned function is called (idempotent). */
+  hold(): () => void
+}
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+/** What a stream tells its owner. Set once, before the first event; calls never come synchronously from a method. */
+export interface StreamHandlers {
+  /** A chunk, cut anywhere. The bytes belong to the receiver: the edge never writes to them again. */
+  data(chunk: Buffer): void
+  /** `write` returned false earlier, and everything written has been handed to the operating system since. */
+  drain(): void
+  /** Exactly once, last. `code` is an errno name such as `ECONNRESET`; absent for an orderly end. */
+  close(code: string | undefined): void
+}
+
+/** A connected, ordered stream of bytes in both directions. */
+export interface Stream {
+  readonly local: Address
+  readonly remote: Address
+  /** Bytes accepted by `write` and not yet handed to the operating system. */
+  readonly pendingBytes: number
+  open(handlers: StreamHandlers): void
+  /** Takes ownership of `chunk`. False: stop until `drain`. Writing to a closed stream does nothing. */
+  write(chunk: Buffer): boolean
+  /** Stops `data` until `resume`. */
+  pause(): void
+  resume(): void
+  /** Sends what was written, then closes; `close` follows. */
+  end(): void
+  /** Closes at once, with a reset where there is unsent data; `close` follows. */
+  destroy(): void
+}
+
+export interface Listener {
+  /** As bound: the real port where 0 was asked for. */
+  readonly address: Address
+  /** Stops accepting. Streams already accepted live on. Resolves when the port is free. */
+  close(): Promise<void>
+}
+
+export type DialResult =
+  | { readonly ok: true; readonly stream: Stream }
+  /** `ECONNREFUSED` means that somebody answered "nobody here"; `ETIMEDOUT` and others mean that nobody answered. */
+  | { readonly ok: false; readonly code: string }
+
+export interface Transport {
+  /** Rejects with an Error that has an errno `code` (`EADDRINUSE`, …). */
+  listen(address: Address, accept: (stream: Stream) => void): Promise<Listener>
+  /** Connects within `timeoutMs`. Calls back exactly once, never synchronously. Returns a function that gives up. */
+  dial(address: Address, options: { readonly timeoutMs: number }, done: (result: DialResult) => void): () => void
+}
+
+/** Turns a host name into addresses. */
+export interface Resolver {
+  lookup(host: string): Promise<readonly string[]>
+}
+
+/** Files, as far as durable state needs them. Paths are absolute. Errors carry an errno `code`. */
+export interface Disk {
+  read(path: string): Promise<Buffer>
+  /** Creates or truncates. The bytes are durable only after `sync`. */
+  write(path: string, bytes: Uint8Array): Promise<void>
+  append(path: string, bytes: Uint8Array): Promise<void>
+  sync(path: string): Promise<void>
+  rename(from: string, to: string): Promise<void>
+  remove(path: string): Promise<void>
+  makeFolder(path: string): Promise<void>
+  /** Makes renames and removals inside the folder durable. */
+  syncFolder(path: string): Promise<void>
+  list(path: string): Promise<readonly string[]>
+}
+
+/** One per node. */
+export interface Runtime {
+  readonly clock: Clock
+  readonly random: Random
+  readonly loop: Loop
+  readonly transport: Transport
+  readonly resolver: Resolver
+  readonly disk: Disk
+  readonly host: Host
+}
+
+/** The operating-system process that a node lives in. */
+export interface Host {
+  /** The machine's name, for a node that was given none. */
+  readonly hostname: string
+  /** Writes one line for people, to standard error. */
+  warn(line: string): void
+  /**
+   * Tells of promise rejections that nobody handled, while `fn` is installed and returns true for those it took.
+   * Others follow Node's default. Returns a function that removes `fn`.
+   */
+  onUnhandledRejection(fn: (reason: unknown, promise: Promise<unknown>) => boolean): () => void
+}

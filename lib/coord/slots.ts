@@ -1,0 +1,2 @@
+/** The door of `coord/`: see README.md. */
+export {}

@@ -1,0 +1,85 @@
+/**
+ * The door of the mesh: who is there, and a session with each of them. It moves opaque bytes by channel and announces
+ * up and down; it has never heard of a process.
+ */
+import type { NodeId } from '../base/ids.js'
+import type { DownReason, Member, MembersView } from '../base/member.js'
+import type { Address } from '../base/runtime.js'
+
+export type Role = 'member' | 'client'
+
+/**
+ * One connection with one life of one peer. Links, monitors, calls, sequence numbers and credit belong to it. After
+ * `sessionDown` nothing of it is delivered and `send` does nothing.
+ */
+export interface Session {
+  readonly peer: NodeId
+  readonly creation: number
+  /** Grows with every session between the two lives. */
+  readonly epoch: number
+  readonly role: Role
+  readonly open: boolean
+  /**
+   * Queues one frame on a process pair's stream: frames of one `pair` arrive in order, large bodies in fragments that
+   * let other pairs pass. Everything sent in one turn leaves in one write. `'full'` (only with `refusable`): nothing
+   * was queued.
+   */
+  send(frame: OutFrame): 'ok' | 'busy' | 'full'
+  /** Queues one frame on the slot lane: in order, outside credit, ahead of every pair. At most 64 KiB. */
+  sendSlot(type: number, body: Buffer): void
+  /** Calls back once when the queue is below `busy` (at once when it is), or when the session is gone. */
+  onDrained(fn: () => void): void
+}
+
+export interface OutFrame {
+  /** A channel: a number of `FrameType` from 32. */
+  readonly type: number
+  /** Names the ordered stream: equal for all frames of one ordered pair of processes. Unsigned 32 bits. */
+  readonly pair: number
+  /** The frame's bytes, with `HEADER_BYTES` free bytes in front, which the session fills in. Ownership passes. */
+  readonly head: Buffer
+  /** More body, sent behind `head` without a copy. Ownership passes. */
+  readonly tail?: Buffer | undefined
+  /** True for messages, which may be refused with `'full'`; false for signals and replies, which may not. */
+  readonly refusable: boolean
+}
+
+/**
+ * Who stands on the mesh. Calls come in the order of the list given to `createMesh`, never synchronously from a method
+ * of `Mesh` or `Session`. For one session: `sessionUp`, then its frames, then `sessionDown`.
+ */
+export interface MeshListener {
+  sessionUp?(session: Session): void
+  sessionDown?(session: Session, reason: DownReason): void
+  /** Types that this listener takes. Two listeners may not name the same type. */
+  readonly types?: readonly number[]
+  /**
+   * A whole body (reassembled). The bytes from `start` to `end` of `buffer` may be kept; a small body that is kept for
+   * long should be copied, because it pins its chunk. Throwing `TroupeError` `ERR_FRAME` closes the session.
+   */
+  frame?(session: Session, type: number, buffer: Buffer, start: number, end: number): void
+  memberUp?(member: Member): void
+  memberSuspect?(member: Member, reason: DownReason): void
+  /** A suspect was heard again. */
+  memberAlive?(member: Member): void
+  /** Of a member that was up (or suspect): `left` for a goodbye. */
+  memberDown?(member: Member, reason: DownReason): void
+  memberUpdated?(member: Member): void
+}
+
+export interface Mesh {
+  readonly self: NodeId
+  readonly creation: number
+  readonly address: Address | undefined
+  /** Listens, dials the seeds, and resolves when joined, or alone. Rejects when it cannot listen or was refused. */
+  start(): Promise<void>
+  members(): MembersView
+  /** The open session with that node, if any. */
+  session(node: NodeId): Session | undefined
+  /** Open sessions with members, sorted by peer. */
+  sessions(): readonly Session[]
+  /** Says goodbye, waits at most `timeoutMs` until it is written, closes everything. */
+  stop(options: { readonly timeoutMs: number }): Promise<void>
+  /** Counters and gauges by name, without the `mesh.` prefix. */
+  stats(): Readonly<Record<string, number>>
+}
