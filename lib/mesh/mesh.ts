@@ -34,6 +34,8 @@ export interface Session {
 export interface OutFrame {
   /** A channel: a number of `FrameType` from 32. */
   readonly type: number
+  /** `Flag.raw` or 0. */
+  readonly flags: number
   /** Names the ordered stream: equal for all frames of one ordered pair of processes. Unsigned 32 bits. */
   readonly pair: number
   /** The frame's bytes, with `HEADER_BYTES` free bytes in front, which the session fills in. Ownership passes. */
@@ -57,7 +59,7 @@ export interface MeshListener {
    * A whole body (reassembled). The bytes from `start` to `end` of `buffer` may be kept; a small body that is kept for
    * long should be copied, because it pins its chunk. Throwing `TroupeError` `ERR_FRAME` closes the session.
    */
-  frame?(session: Session, type: number, buffer: Buffer, start: number, end: number): void
+  frame?(session: Session, type: number, flags: number, buffer: Buffer, start: number, end: number): void
   memberUp?(member: Member): void
   memberSuspect?(member: Member, reason: DownReason): void
   /** A suspect was heard again. */
