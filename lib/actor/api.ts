@@ -214,7 +214,9 @@ export interface NodeEvents {
   'member:left': [event: { readonly member: Member }]
   'member:updated': [event: { readonly member: Member }]
   /** A message that reached nobody. */
-  'dead-letter': [event: { readonly to: Pid | string | NameOnNode; readonly message: unknown; readonly why: string }]
+  'dead-letter': [
+    event: { readonly to: Pid | string | NameOnNode; readonly message: unknown; readonly why: string },
+  ]
   /** A process ended abnormally and nobody was linked or handled it. */
   crash: [event: CrashReport]
   'name:registered': [event: { readonly name: string; readonly pid: Pid }]
@@ -291,7 +293,11 @@ export interface Node {
    * Gives a local process a further name. Rejects with `ERR_ALREADY_STARTED`, `ERR_NOPROC`, `ERR_UNAVAILABLE`.
    * With `scope: 'node'` it is done when the call returns, and throws instead of rejecting later.
    */
-  register(name: string, pid: Pid, options?: WaitOptions & { readonly scope?: 'cluster' | 'node' }): Promise<void>
+  register(
+    name: string,
+    pid: Pid,
+    options?: WaitOptions & { readonly scope?: 'cluster' | 'node' },
+  ): Promise<void>
   /** False when nobody had it. The process lives on. */
   unregister(name: string, options?: WaitOptions & { readonly scope?: 'cluster' | 'node' }): Promise<boolean>
   /** Ends the holder of a cluster-wide name (`shutdown`) and deletes its restart record. Rejects with `ERR_NOPROC`. */

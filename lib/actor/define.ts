@@ -49,8 +49,9 @@ export type Payload<P> = unknown extends P
     : [payload: P]
 type Settled<V> = V extends Later<infer L> ? L : V
 export type Reply<R> = Settled<Awaited<R>>
-export type SpawnRest<D> = unknown extends ArgsOf<D>
-  ? [args?: undefined, options?: SpawnOptions]
-  : undefined extends ArgsOf<D>
-    ? [args?: ArgsOf<D>, options?: SpawnOptions]
-    : [args: ArgsOf<D>, options?: SpawnOptions]
+export type SpawnRest<D> =
+  unknown extends ArgsOf<D>
+    ? [args?: undefined, options?: SpawnOptions]
+    : undefined extends ArgsOf<D>
+      ? [args?: ArgsOf<D>, options?: SpawnOptions]
+      : [args: ArgsOf<D>, options?: SpawnOptions]

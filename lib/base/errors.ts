@@ -105,5 +105,8 @@ function describe(value: unknown): string {
 function keysOf(value: object): string {
   const keys = Object.keys(value)
   if (keys.length === 0) return 'no keys'
-  return `${keys.length === 1 ? 'key' : 'keys'} ${keys.slice(0, 5).map(k => JSON.stringify(k.slice(0, 30))).join(', ')}${keys.length > 5 ? ', …' : ''}`
+  return `${keys.length === 1 ? 'key' : 'keys'} ${keys
+    .slice(0, 5)
+    .map(k => JSON.stringify(k.slice(0, 30)))
+    .join(', ')}${keys.length > 5 ? ', …' : ''}`
 }

@@ -29,7 +29,8 @@ export function parseNodeId(text: unknown): NodeId {
 
 /** A creation, a serial or a counter: a whole number of at most 48 bits. */
 export const U48_MAX = 2 ** 48 - 1
-export const isU48 = (n: unknown): n is number => Number.isInteger(n) && (n as number) >= 0 && (n as number) <= U48_MAX
+export const isU48 = (n: unknown): n is number =>
+  Number.isInteger(n) && (n as number) >= 0 && (n as number) <= U48_MAX
 
 const kInspect = Symbol.for('nodejs.util.inspect.custom')
 const creationText = (creation: number): string => creation.toString(16).padStart(12, '0')

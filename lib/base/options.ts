@@ -16,7 +16,10 @@ const check =
 export const isString: Check = check('a string', v => typeof v === 'string')
 export const isBoolean: Check = check('true or false', v => typeof v === 'boolean')
 export const isFunction: Check = check('a function', v => typeof v === 'function')
-export const isObject: Check = check('an object', v => typeof v === 'object' && v !== null && !Array.isArray(v))
+export const isObject: Check = check(
+  'an object',
+  v => typeof v === 'object' && v !== null && !Array.isArray(v),
+)
 export const isSignal: Check = check('an AbortSignal', v => v instanceof AbortSignal)
 export const anything: Check = () => undefined
 
@@ -24,7 +27,10 @@ export const oneOf = (...values: readonly unknown[]): Check =>
   check(values.map(v => (typeof v === 'string' ? `'${v}'` : String(v))).join(', '), v => values.includes(v))
 
 export const isInteger = (min: number, max: number): Check =>
-  check(`a whole number from ${min} to ${max}`, v => Number.isInteger(v) && (v as number) >= min && (v as number) <= max)
+  check(
+    `a whole number from ${min} to ${max}`,
+    v => Number.isInteger(v) && (v as number) >= min && (v as number) <= max,
+  )
 
 /** Milliseconds: finite and from `min` (default 0). */
 export const isMs = (min = 0): Check =>
@@ -33,14 +39,16 @@ export const isMs = (min = 0): Check =>
     v => typeof v === 'number' && v >= min && v <= WAIT_MS_MAX, // NaN fails both
   )
 
-export const arrayOf = (item: Check): Check => value => {
-  if (!Array.isArray(value)) return 'an array'
-  for (const [i, v] of value.entries()) {
-    const expected = item(v)
-    if (expected !== undefined) return `an array whose every item is ${expected} (item ${i} is ${show(v)})`
+export const arrayOf =
+  (item: Check): Check =>
+  value => {
+    if (!Array.isArray(value)) return 'an array'
+    for (const [i, v] of value.entries()) {
+      const expected = item(v)
+      if (expected !== undefined) return `an array whose every item is ${expected} (item ${i} is ${show(v)})`
+    }
+    return undefined
   }
-  return undefined
-}
 
 /** True when it is a numeric value that merely lies outside its range: then `RangeError` fits better than `TypeError`. */
 const isRangeMistake = (value: unknown, expected: string): boolean =>
@@ -64,7 +72,9 @@ export function checkOptions(where: string, given: unknown, checks: Readonly<Rec
   for (const [key, value] of Object.entries(given as object)) {
     const good = Object.hasOwn(checks, key) ? checks[key] : undefined
     if (good === undefined) {
-      throw new TypeError(`${where}: unknown option ${JSON.stringify(key)}; expected one of ${Object.keys(checks).join(', ')}`)
+      throw new TypeError(
+        `${where}: unknown option ${JSON.stringify(key)}; expected one of ${Object.keys(checks).join(', ')}`,
+      )
     }
     if (value !== undefined) expect(`${where}: ${key}`, value, good)
   }

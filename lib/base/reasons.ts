@@ -8,10 +8,12 @@
 export type ExitReason = unknown
 
 export const isShutdown = (reason: ExitReason): reason is 'shutdown' | { readonly shutdown: unknown } =>
-  reason === 'shutdown' || (typeof reason === 'object' && reason !== null && Object.hasOwn(reason, 'shutdown'))
+  reason === 'shutdown' ||
+  (typeof reason === 'object' && reason !== null && Object.hasOwn(reason, 'shutdown'))
 
 /** Clean exits: `'normal'`, `'shutdown'`, `{ shutdown: x }`. */
 export const isCleanExit = (reason: ExitReason): boolean => reason === 'normal' || isShutdown(reason)
 
 /** What an uncaught throw becomes: an `Error` is itself the reason, anything else is wrapped. */
-export const thrownReason = (thrown: unknown): ExitReason => (thrown instanceof Error ? thrown : { nocatch: thrown })
+export const thrownReason = (thrown: unknown): ExitReason =>
+  thrown instanceof Error ? thrown : { nocatch: thrown }

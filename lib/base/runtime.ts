@@ -92,7 +92,11 @@ export interface Transport {
   /** Rejects with an Error that has an errno `code` (`EADDRINUSE`, …). */
   listen(address: Address, accept: (stream: Stream) => void): Promise<Listener>
   /** Connects within `timeoutMs`. Calls back exactly once, never synchronously. Returns a function that gives up. */
-  dial(address: Address, options: { readonly timeoutMs: number }, done: (result: DialResult) => void): () => void
+  dial(
+    address: Address,
+    options: { readonly timeoutMs: number },
+    done: (result: DialResult) => void,
+  ): () => void
 }
 
 /** Turns a host name into addresses. */

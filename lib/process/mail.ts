@@ -3,9 +3,10 @@
  * that is not a plain message is an instance of `Mail`, a class that users cannot construct, so no message that is
  * sent can pass for a call, an exit or a down.
  */
+
+import type { TroupeError } from '../base/errors.js'
 import type { Pid, Ref } from '../base/ids.js'
 import type { ExitReason } from '../base/reasons.js'
-import type { TroupeError } from '../base/errors.js'
 
 /** `'busy'`: accepted, but the way there is filling up. `'full'`: refused and counted. */
 export type Sent = 'ok' | 'busy' | 'full'
@@ -96,7 +97,13 @@ export class DownSignal extends Mail {
   /** The `tag` option of `monitor`, else undefined. */
   readonly tag: unknown
 
-  constructor(ref: Ref, pid: Pid | undefined, reason: ExitReason, target: NameOnNode | undefined, tag: unknown) {
+  constructor(
+    ref: Ref,
+    pid: Pid | undefined,
+    reason: ExitReason,
+    target: NameOnNode | undefined,
+    tag: unknown,
+  ) {
     super()
     this.ref = ref
     this.pid = pid

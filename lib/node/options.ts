@@ -1,0 +1,268 @@
+import type { AnyActor } from '../actor/define.js'
+import { show } from '../base/errors.js'
+import { type NodeId, parseNodeId } from '../base/ids.js'
+import { LIMITS, type Limits } from '../base/limits.js'
+import type { Logger } from '../base/log.js'
+import {
+  arrayOf,
+  type Check,
+  checkOptions,
+  expect,
+  isBoolean,
+  isInteger,
+  isObject,
+  isString,
+  oneOf,
+} from '../base/options.js'
+import type { Address, Runtime } from '../base/runtime.js'
+
+export interface NodeOptions {
+  /**
+   * The node's id: 1 to 64 of `a-z 0-9 _ . -`, unique in the cluster. Default: the host name and six random characters.
+   */
+  readonly name?: string | undefined
+  /** Nodes of other clusters are refused. Default `'troupe'`. */
+  readonly cluster?: string | undefined
+  /**
+   * `host:port` to listen on; port 0 takes a free one. Default: none, or `127.0.0.1:0` when there are seeds. Off
+   * loopback it must be accompanied by `insecure: true`, because the mesh is not encrypted yet.
+   */
+  readonly listen?: string | undefined
+  /** Addresses of some members. One that answers is enough. */
+  readonly seeds?: readonly string[] | undefined
+  /** Shared by all nodes, at least 32 bytes. With several the first is offered and all are accepted: for rotation. */
+  readonly secret?: string | readonly string[] | undefined
+  /** Allows to listen off loopback, in plain text. Default false. */
+  readonly insecure?: boolean | undefined
+  /** What other nodes, and the command line, may spawn here. */
+  readonly actors?: readonly AnyActor[] | undefined
+  readonly tags?: readonly string[] | undefined
+  /** At most 512 bytes, seen by every member. */
+  readonly meta?: Readonly<Record<string, string>> | undefined
+  readonly limits?: Partial<Limits> | undefined
+  /** What a full mailbox does. `'fail'` (default): calls reject, messages are refused; or drop the newest, or the oldest. */
+  readonly mailboxPolicy?: 'fail' | 'drop-new' | 'drop-old' | undefined
+  /** Where log lines go. Default: warnings and errors to standard error. `false`: nowhere. */
+  readonly logger?: Logger | false | undefined
+  /** Who keeps a name that two sides of a healed partition hold. Default `'oldest'`. */
+  readonly resolver?: 'oldest' | 'notify' | 'none' | undefined
+  /** Sends local mail through the codec, so that what cannot cross nodes fails in tests. Default false. */
+  readonly serializeLocal?: boolean | undefined
+  /** Deep-freezes local payloads. Default false. */
+  readonly freezeLocal?: boolean | undefined
+  /** Attributes floating promise rejections to their process and crashes it. Costs speed. Default false. */
+  readonly attribute?: boolean | undefined
+  /** The edge to the world. Default: Node.js. Tests give a simulated one. */
+  readonly runtime?: Runtime | undefined
+}
+
+export interface CheckedOptions {
+  readonly name: NodeId
+  readonly cluster: string
+  readonly listen: Address | undefined
+  readonly seeds: readonly Address[]
+  readonly secrets: readonly string[]
+  readonly actors: ReadonlyMap<string, AnyActor>
+  readonly tags: readonly string[]
+  readonly meta: Readonly<Record<string, string>>
+  readonly limits: Limits
+  readonly mailboxPolicy: 'fail' | 'drop-new' | 'drop-old'
+  readonly resolver: 'oldest' | 'notify' | 'none'
+  readonly serializeLocal: boolean
+  readonly freezeLocal: boolean
+  readonly attribute: boolean
+}
+
+const SECRET_BYTES_MIN = 32
+const META_BYTES_MAX = 512
+const TAGS_MAX = 64
+const LABEL = /^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}$/
+
+const isLabel: Check = value =>
+  typeof value === 'string' && LABEL.test(value)
+    ? undefined
+    : "1 to 64 of letters, digits, '_', '.', ':', '/', '-', beginning with a letter or digit"
+
+const isDefinition: Check = value =>
+  typeof value === 'object' &&
+  value !== null &&
+  typeof (value as AnyActor).name === 'string' &&
+  'spec' in value
+    ? undefined
+    : 'what defineActor returned'
+
+const isSecret: Check = value =>
+  typeof value === 'string' && Buffer.byteLength(value) >= SECRET_BYTES_MIN
+    ? undefined
+    : `a string of at least ${SECRET_BYTES_MIN} bytes`
+
+const isLogger: Check = value =>
+  value === false ||
+  (typeof value === 'object' &&
+    value !== null &&
+    ['debug', 'info', 'warn', 'error'].every(
+      level => typeof (value as Record<string, unknown>)[level] === 'function',
+    ))
+    ? undefined
+    : 'false or an object with the functions debug, info, warn, error'
+
+const CHECKS: Readonly<Record<string, Check>> = {
+  name: isString,
+  cluster: isLabel,
+  listen: isString,
+  seeds: arrayOf(isString),
+  // A secret is never shown, not even a wrong one: see secretsOf.
+  secret: () => undefined,
+  insecure: isBoolean,
+  actors: arrayOf(isDefinition),
+  tags: arrayOf(isLabel),
+  meta: isObject,
+  limits: isObject,
+  mailboxPolicy: oneOf('fail', 'drop-new', 'drop-old'),
+  logger: isLogger,
+  resolver: oneOf('oldest', 'notify', 'none'),
+  serializeLocal: isBoolean,
+  freezeLocal: isBoolean,
+  attribute: isBoolean,
+  runtime: isObject,
+}
+
+const LIMIT_CHECKS: Readonly<Record<string, Check>> = {
+  ...Object.fromEntries(Object.keys(LIMITS).map(name => [name, isInteger(1, 2 ** 40)])),
+  messageBytesMax: isInteger(1_024, 2 ** 30),
+  // A frame must hold a fragment and its header, and a length fits 32 bits.
+  frameBytesMax: isInteger(8_192, 2 ** 24),
+  fragmentBytes: isInteger(1_024, 2 ** 24),
+  depthMax: isInteger(1, 512),
+}
+
+/** Checks everything that can be checked without doing anything. Throws `TypeError` or `RangeError`. */
+export function checkNodeOptions(given: NodeOptions, runtime: Runtime): CheckedOptions {
+  checkOptions('createNode', given, CHECKS)
+  const limits = limitsOf(given.limits)
+  const seeds = (given.seeds ?? []).map((seed, i) => parseAddress(`createNode: seeds[${i}]`, seed, 1))
+  return {
+    name: given.name === undefined ? defaultName(runtime) : parseNodeId(given.name),
+    cluster: given.cluster ?? 'troupe',
+    listen: listenOf(given, seeds.length > 0),
+    seeds,
+    secrets: secretsOf(given.secret),
+    actors: actorsOf(given.actors ?? []),
+    tags: tagsOf(given.tags ?? []),
+    meta: metaOf(given.meta ?? {}),
+    limits,
+    mailboxPolicy: given.mailboxPolicy ?? 'fail',
+    resolver: given.resolver ?? 'oldest',
+    serializeLocal: given.serializeLocal ?? false,
+    freezeLocal: given.freezeLocal ?? false,
+    attribute: given.attribute ?? false,
+  }
+}
+
+function limitsOf(given: Partial<Limits> | undefined): Limits {
+  checkOptions('createNode: limits', given, LIMIT_CHECKS)
+  const set = Object.entries(given ?? {}).filter(([, value]) => value !== undefined)
+  const limits: Limits = { ...LIMITS, ...Object.fromEntries(set) }
+  if (limits.fragmentBytes + 1_024 > limits.frameBytesMax) {
+    throw new RangeError(
+      `createNode: limits: fragmentBytes (${limits.fragmentBytes}) must be at least 1024 below frameBytesMax (${limits.frameBytesMax}), or no fragment fits a frame`,
+    )
+  }
+  // Both follow the size of a message unless they were set themselves.
+  return given?.messageBytesMax !== undefined && given.bulkBytesMax === undefined
+    ? { ...limits, bulkBytesMax: 2 * limits.messageBytesMax }
+    : limits
+}
+
+const ADDRESS = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]]+)):(\d{1,5})$/
+
+/** `host:port`, `[v6]:port`. Throws `TypeError` that begins with `where`. */
+export function parseAddress(where: string, text: unknown, portMin: number): Address {
+  const match = typeof text === 'string' ? ADDRESS.exec(text) : null
+  const port = Number(match?.[3])
+  if (match === null || port > 65_535 || port < portMin) {
+    throw new TypeError(
+      `${where}: expected host:port with a port from ${portMin} to 65535, got ${show(text)}`,
+    )
+  }
+  return { host: (match[1] ?? match[2]) as string, port }
+}
+
+export const formatAddress = (address: Address): string =>
+  address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
+
+export const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+
+function listenOf(given: NodeOptions, hasSeeds: boolean): Address | undefined {
+  const text = given.listen ?? (hasSeeds ? '127.0.0.1:0' : undefined)
+  if (text === undefined) return undefined
+  const address = parseAddress('createNode: listen', text, 0)
+  if (!isLoopback(address.host) && given.insecure !== true) {
+    throw new TypeError(
+      `createNode: listen: ${formatAddress(address)} is not a loopback address, and the mesh is not encrypted: anyone on the way could read and change what nodes say. Listen on 127.0.0.1, or accept that with insecure: true`,
+    )
+  }
+  return address
+}
+
+function secretsOf(given: NodeOptions['secret']): readonly string[] {
+  if (given === undefined) return []
+  const secrets: readonly unknown[] = Array.isArray(given) ? given : [given]
+  if (secrets.length === 0 || secrets.length > 4) {
+    throw new TypeError(`createNode: secret: expected a string or 1 to 4 of them, got ${secrets.length}`)
+  }
+  for (const secret of secrets) {
+    if (isSecret(secret) !== undefined) {
+      const came = typeof secret === 'string' ? `${Buffer.byteLength(secret)} bytes` : `a ${typeof secret}`
+      throw new TypeError(
+        `createNode: secret: expected a string of at least ${SECRET_BYTES_MIN} bytes, got ${came}`,
+      )
+    }
+  }
+  return secrets as readonly string[]
+}
+
+function actorsOf(actors: readonly AnyActor[]): ReadonlyMap<string, AnyActor> {
+  const byName = new Map<string, AnyActor>()
+  for (const def of actors) {
+    const known = byName.get(def.name)
+    if (known !== undefined && known !== def) {
+      throw new TypeError(
+        `createNode: actors: two definitions are named ${show(def.name)}; a name decides what is spawned`,
+      )
+    }
+    byName.set(def.name, def)
+  }
+  return byName
+}
+
+function tagsOf(tags: readonly string[]): readonly string[] {
+  if (tags.length > TAGS_MAX)
+    throw new RangeError(`createNode: tags: expected at most ${TAGS_MAX}, got ${tags.length}`)
+  return [...new Set(tags)].sort()
+}
+
+function metaOf(meta: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  for (const [key, value] of Object.entries(meta)) {
+    expect(`createNode: meta: ${show(key)}`, value, isString)
+  }
+  const bytes = Buffer.byteLength(JSON.stringify(meta))
+  if (bytes > META_BYTES_MAX) {
+    throw new RangeError(`createNode: meta: expected at most ${META_BYTES_MAX} bytes as JSON, got ${bytes}`)
+  }
+  return { ...meta }
+}
+
+const LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789'
+
+/** Host name and six random characters: unique without being told, and readable. */
+function defaultName(runtime: Runtime): NodeId {
+  const host = runtime.host.hostname
+    .toLowerCase()
+    .replace(/[^a-z0-9_.-]/g, '-')
+    .replace(/^[^a-z0-9]+/, '')
+  const bytes = runtime.random.fork('name').bytes(6)
+  const suffix = Array.from(bytes, byte => LETTERS[byte % LETTERS.length]).join('')
+  return parseNodeId(`${host.slice(0, 57) || 'node'}-${suffix}`)
+}
