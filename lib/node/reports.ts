@@ -1,0 +1,92 @@
+import type { CrashReport } from '../actor/api.js'
+import { show } from '../base/errors.js'
+import type { Pid } from '../base/ids.js'
+import { type Logger, RateLimiter, SILENT } from '../base/log.js'
+import type { Clock, Host } from '../base/runtime.js'
+import type { NameOnNode } from '../process/mail.js'
+
+const EVERY_MS = 1_000
+const STACK_LINES = 12
+const TEXT_MAX = 2_000
+
+/** Warnings and errors to standard error, one line each; what a node does when it was given no logger. */
+export function standardLogger(host: Host, node: string): Logger {
+  const line =
+    (level: string) =>
+    (message: string): void =>
+      host.warn(`troupe ${node} ${level}: ${message}`)
+  return { ...SILENT, warn: line('warn'), error: line('error') }
+}
+
+/**
+ * Makes failures seen: crash reports and dead letters as log lines, at most one a second for each cause (a definition
+ * that crashes, a recipient that is gone), with the number of those held back.
+ */
+export class Reports {
+  readonly #log: Logger
+  readonly #limiter: RateLimiter
+
+  constructor(log: Logger, clock: Clock) {
+    this.#log = log
+    this.#limiter = new RateLimiter(clock, EVERY_MS)
+  }
+
+  crash(report: CrashReport): void {
+    const held = this.#limiter.admit(`crash ${report.definition ?? ''} ${report.name ?? ''}`)
+    if (held === undefined) return
+    this.#log.error(`${crashText(report)}${suffix(held)}`, report)
+  }
+
+  deadLetter(to: Pid | string | NameOnNode, message: unknown, why: string): void {
+    const target = typeof to === 'object' && 'name' in to ? `${to.name} on ${to.node}` : String(to)
+    const held = this.#limiter.admit(`dead-letter ${target}`)
+    if (held === undefined) return
+    this.#log.warn(`dead letter to ${target.slice(0, 300)} (${why}): ${show(message)}${suffix(held)}`, { to, why })
+  }
+}
+
+const suffix = (held: number): string => (held > 0 ? ` (and ${held} more like it since the last line)` : '')
+
+/** Who, in what, why, with what in hand. Several lines: this is the one thing read at three in the morning. */
+export function crashText(report: CrashReport): string {
+  const who = [
+    String(report.pid),
+    report.name === undefined ? undefined : `"${report.name}"`,
+    report.definition === undefined ? undefined : `of ${report.definition}`,
+  ]
+  const lines = [`process ${who.filter(part => part !== undefined).join(' ')} crashed: ${reasonText(report.reason)}`]
+  if (report.tag !== undefined) lines.push(`  handling: ${report.tag}`)
+  if (report.lastMessage !== undefined) lines.push(`  message: ${plainText(report.lastMessage)}`)
+  if (report.state !== undefined) lines.push(`  state: ${plainText(report.state)}`)
+  return lines.join('\n')
+}
+
+function reasonText(reason: unknown): string {
+  if (!(reason instanceof Error)) return plainText(reason)
+  const stack = reason.stack ?? `${reason.name}: ${reason.message}`
+  return stack.split('\n').slice(0, STACK_LINES).join('\n').slice(0, TEXT_MAX)
+}
+
+/** A value on one line, bounded; whatever it is, this does not throw and runs none of its code beyond `toJSON`. */
+function plainText(value: unknown): string {
+  let left = 200
+  const seen = new Set<unknown>()
+  const replace = (_key: string, part: unknown): unknown => {
+    left -= 1
+    if (left < 0) return '…'
+    if (typeof part === 'bigint') return `${part}n`
+    if (typeof part === 'function' || typeof part === 'symbol') return show(part)
+    if (part instanceof Map || part instanceof Set) return show(part)
+    if (typeof part === 'object' && part !== null) {
+      if (seen.has(part)) return '…'
+      seen.add(part)
+    }
+    return typeof part === 'string' && part.length > 200 ? `${part.slice(0, 200)}…` : part
+  }
+  try {
+    const text = JSON.stringify(value, replace) ?? String(value)
+    return text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}…` : text
+  } catch {
+    return show(value) // a toJSON or getter of the user's threw; a report must not fail over what it reports
+  }
+}
