@@ -41,7 +41,10 @@ export class Reports {
     const target = typeof to === 'object' && 'name' in to ? `${to.name} on ${to.node}` : String(to)
     const held = this.#limiter.admit(`dead-letter ${target}`)
     if (held === undefined) return
-    this.#log.warn(`dead letter to ${target.slice(0, 300)} (${why}): ${show(message)}${suffix(held)}`, { to, why })
+    this.#log.warn(`dead letter to ${target.slice(0, 300)} (${why}): ${show(message)}${suffix(held)}`, {
+      to,
+      why,
+    })
   }
 }
 
@@ -54,7 +57,9 @@ export function crashText(report: CrashReport): string {
     report.name === undefined ? undefined : `"${report.name}"`,
     report.definition === undefined ? undefined : `of ${report.definition}`,
   ]
-  const lines = [`process ${who.filter(part => part !== undefined).join(' ')} crashed: ${reasonText(report.reason)}`]
+  const lines = [
+    `process ${who.filter(part => part !== undefined).join(' ')} crashed: ${reasonText(report.reason)}`,
+  ]
   if (report.tag !== undefined) lines.push(`  handling: ${report.tag}`)
   if (report.lastMessage !== undefined) lines.push(`  message: ${plainText(report.lastMessage)}`)
   if (report.state !== undefined) lines.push(`  state: ${plainText(report.state)}`)
