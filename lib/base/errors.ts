@@ -75,38 +75,51 @@ export class TroupeError extends Error {
   }
 }
 
-/** How a value is shown in an error or a log line: quoted, on one line, at most 80 characters. */
+/**
+ * How a value is shown in an error or a log line: quoted, on one line, at most 80 characters. Never throws, whatever
+ * the value's own getters and traps do.
+ */
 export function show(value: unknown): string {
-  const text = describe(value)
+  const text = safely(() => describe(value)) ?? `a strange ${typeof value}`
   return text.length > 80 ? `${text.slice(0, 77)}...` : text
+}
+
+function safely(fn: () => string): string | undefined {
+  try {
+    return fn()
+  } catch {
+    return undefined
+  }
 }
 
 function describe(value: unknown): string {
   switch (typeof value) {
     case 'string':
-      return JSON.stringify(value.length > 80 ? value.slice(0, 80) : value)
+      return JSON.stringify(value.slice(0, 80))
     case 'bigint':
       return `${value}n`
+    case 'symbol':
+      return `a symbol ${JSON.stringify(value.description?.slice(0, 60) ?? '')}`
     case 'function':
-      return value.name === '' ? 'a function' : `function ${JSON.stringify(value.name.slice(0, 60))}`
+      return isWord(value.name) ? `function ${JSON.stringify(value.name)}` : 'a function'
     case 'object': {
       if (value === null) return 'null'
       if (Array.isArray(value)) return `an array of ${value.length}`
       if (value instanceof Error) return JSON.stringify(`${value.name}: ${value.message}`.slice(0, 80))
       const name: unknown = Object.getPrototypeOf(value)?.constructor?.name
-      if (typeof name === 'string' && name !== 'Object' && name !== '') return `a ${name.slice(0, 60)}`
-      return `an object with ${keysOf(value)}`
+      return isWord(name) && name !== 'Object' ? `a ${name}` : `an object with ${keysOf(value)}`
     }
     default:
       return String(value)
   }
 }
 
+/** Names come from users: only what can stand in a log line as it is. */
+const isWord = (name: unknown): name is string => typeof name === 'string' && /^[\w$]{1,60}$/.test(name)
+
 function keysOf(value: object): string {
   const keys = Object.keys(value)
   if (keys.length === 0) return 'no keys'
-  return `${keys.length === 1 ? 'key' : 'keys'} ${keys
-    .slice(0, 5)
-    .map(k => JSON.stringify(k.slice(0, 30)))
-    .join(', ')}${keys.length > 5 ? ', …' : ''}`
+  const first = keys.slice(0, 5).map(key => JSON.stringify(key.slice(0, 30)))
+  return `${keys.length === 1 ? 'key' : 'keys'} ${first.join(', ')}${keys.length > 5 ? ', …' : ''}`
 }
