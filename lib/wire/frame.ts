@@ -60,3 +60,66 @@ export const Flag = {
   /** The payload is one run of raw bytes, not MessagePack. */
   raw: 4,
 } as const
+
+/** TLVs that this version knows; a reader skips the others. Part of the protocol: append, never renumber. */
+export const Tlv = {
+  /** u32: bytes of the whole body, in its first part. */
+  total: 1,
+  trace: 2,
+  deadline: 3,
+} as const
+
+/** Bytes that `writeTotal` adds to a header. */
+export const TOTAL_BYTES = 6
+
+/**
+ * Writes a header over `HEADER_BYTES` bytes and allocates nothing. Positional, because this runs once per message and
+ * an object per header was measured at twice the time. `tlvBytes` are those that the caller writes behind it.
+ */
+export function writeHeader(
+  buffer: Uint8Array,
+  at: number,
+  type: number,
+  flags: number,
+  pair: number,
+  sequence: number,
+  bodyBytes: number,
+  tlvBytes = 0,
+): void {
+  buffer[at] = WIRE_VERSION
+  buffer[at + 1] = type
+  buffer[at + 2] = flags
+  buffer[at + 3] = HEADER_BYTES + tlvBytes
+  writeU32(buffer, at + 4, bodyBytes)
+  writeU32(buffer, at + 8, pair)
+  writeU32(buffer, at + 12, sequence)
+  writeU32(buffer, at + 16, 0) // source and destination
+}
+
+/** Writes the TLV that says how long the whole body of a first part is, right behind its header. */
+export function writeTotal(buffer: Uint8Array, at: number, totalBytes: number): void {
+  buffer[at] = Tlv.total
+  buffer[at + 1] = 4
+  writeU32(buffer, at + 2, totalBytes)
+}
+
+/** A whole small frame, for the handshake and the urgent lane. */
+export function encodeFrame(type: number, sequence: number, body: Uint8Array): Buffer {
+  const frame = Buffer.allocUnsafe(HEADER_BYTES + body.length)
+  writeHeader(frame, 0, type, 0, 0, sequence, body.length)
+  frame.set(body, HEADER_BYTES)
+  return frame
+}
+
+export function writeU32(buffer: Uint8Array, at: number, n: number): void {
+  buffer[at] = n
+  buffer[at + 1] = n >>> 8
+  buffer[at + 2] = n >>> 16
+  buffer[at + 3] = n >>> 24
+}
+
+/** Four index reads are about three times as fast as `readUInt32LE`, which checks its arguments first. */
+export const readU32 = (b: Uint8Array, at: number): number =>
+  (b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24)) >>> 0
+
+export const readU16 = (b: Uint8Array, at: number): number => b[at]! | (b[at + 1]! << 8)
