@@ -40,6 +40,10 @@ export interface Limits {
   readonly unauthenticatedPerAddressMax: number
   /** Members of a cluster, in release 1. Full: further ones are refused in the handshake. */
   readonly membersMax: number
+  /** Clients (command lines, tools) with open requests. Full: further ones are answered `ERR_BUSY`. */
+  readonly clientsMax: number
+  /** Open requests of one client. Full: answered `ERR_BUSY`. */
+  readonly clientRequestsMax: number
   /** Nesting of a payload. Deeper: refused at the send, and by the pre-scan. */
   readonly depthMax: number
   /** Values in one payload; control messages have 65,536. More: refused at the send, and by the pre-scan. */
@@ -70,6 +74,8 @@ export const LIMITS: Limits = Object.freeze({
   unauthenticatedMax: 64,
   unauthenticatedPerAddressMax: 8,
   membersMax: 256,
+  clientsMax: 64,
+  clientRequestsMax: 256,
   depthMax: 64,
   valuesMax: 1_048_576,
   reviveArgsBytesMax: 64 * 1_024,

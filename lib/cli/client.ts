@@ -1,0 +1,157 @@
+/**
+ * A connection to one node, as a client: proves the secret, sends requests, matches the answers by id. It owns no
+ * pids and is no member. Answers that come after the deadline are dropped.
+ */
+import { TroupeError } from '../base/errors.js'
+import { IdSpace } from '../base/id-space.js'
+import { parseNodeId } from '../base/ids.js'
+import { LIMITS } from '../base/limits.js'
+import type { DownReason } from '../base/member.js'
+import type { Address, Runtime, Timer } from '../base/runtime.js'
+import { dialClient } from '../mesh/client.js'
+import type { MeshListener, Session } from '../mesh/mesh.js'
+import { CLIENT_PAIR, type ClientOperation, checkClientReply } from '../node/client-protocol.js'
+import { formatAddress } from '../node/options.js'
+import { type Codec } from '../wire/codec.js'
+import { FrameType, HEADER_BYTES } from '../wire/frame.js'
+import { createCodec } from '../wire/msgpack-codec.js'
+
+/** The node answers a request that it gave up on itself; this much later we no longer wait for that answer. */
+const GRACE_MS = 500
+const RETRY_MS = 100
+
+export interface ClientOptions {
+  readonly address: Address
+  readonly secret: string | undefined
+  readonly timeoutMs: number
+}
+
+interface Waiting {
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: Error) => void
+  readonly timer: Timer
+}
+
+/** No node was reached, or it went before it answered: exit status 3. */
+export class ConnectionError extends Error {
+  readonly code: string
+
+  constructor(code: string, message: string, cause?: unknown) {
+    super(message, { cause })
+    this.code = code
+  }
+}
+
+export class Client implements MeshListener {
+  readonly types: readonly number[] = [FrameType.clientReply]
+  readonly #runtime: Runtime
+  readonly #codec: Codec
+  readonly #where: string
+  readonly #waiting = new Map<number, Waiting>()
+  #session: Session | undefined
+  #lastId = 0
+  #closed: (() => void)[] = []
+
+  private constructor(runtime: Runtime, address: Address) {
+    this.#runtime = runtime
+    this.#where = formatAddress(address)
+    const ids = new IdSpace(parseNodeId('client'), 0, LIMITS.pidsInternedMax)
+    this.#codec = createCodec({ limits: LIMITS, ids })
+  }
+
+  /** Rejects with `ConnectionError`. */
+  static async connect(runtime: Runtime, options: ClientOptions): Promise<Client> {
+    const client = new Client(runtime, options.address)
+    try {
+      client.#session = await dialClient(runtime, options.address, {
+        secret: options.secret,
+        timeoutMs: options.timeoutMs,
+        listener: client,
+      })
+    } catch (error) {
+      throw toConnectionError(client.#where, error)
+    }
+    return client
+  }
+
+  /** As `connect`, again and again until it succeeds or the time is over: for a node that is just being started. */
+  static async connectWhenUp(runtime: Runtime, options: ClientOptions): Promise<Client> {
+    const deadlineMs = runtime.clock.now() + options.timeoutMs
+    for (;;) {
+      try {
+        return await Client.connect(runtime, options)
+      } catch (error) {
+        const refused = error instanceof ConnectionError && error.code === 'ECONNREFUSED'
+        if (!refused || runtime.clock.now() + RETRY_MS >= deadlineMs) throw error
+        await pause(runtime, RETRY_MS)
+      }
+    }
+  }
+
+  /** Rejects with the node's own error, `ERR_TIMEOUT`, or `ConnectionError`. */
+  request(operation: ClientOperation, timeoutMs: number): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const session = this.#session
+      if (session === undefined || !session.open) {
+        reject(new ConnectionError('ERR_NOCONNECTION', `the connection to ${this.#where} is closed`))
+        return
+      }
+      this.#lastId += 1
+      const id = this.#lastId
+      const head = this.#codec.encode({ ...operation, id, timeoutMs }, HEADER_BYTES, 'request')
+      const timer = this.#runtime.clock.after(timeoutMs + GRACE_MS, () => this.#late(id, operation.op, timeoutMs))
+      this.#waiting.set(id, { resolve, reject, timer })
+      session.send({ type: FrameType.clientRequest, flags: 0, pair: CLIENT_PAIR, head, refusable: false })
+    })
+  }
+
+  /** Resolves when the connection is gone. */
+  closed(): Promise<void> {
+    return new Promise(resolve => {
+      if (this.#session?.open === true) this.#closed.push(resolve)
+      else resolve()
+    })
+  }
+
+  frame(_session: Session, _type: number, _flags: number, buffer: Buffer, start: number, end: number): void {
+    const reply = checkClientReply(this.#codec.decode(buffer, start, end))
+    const waiting = this.#take(reply.id)
+    if (waiting === undefined) return
+    if (reply.ok) waiting.resolve(reply.value)
+    else waiting.reject(Object.assign(new Error(reply.error.message), reply.error))
+  }
+
+  sessionDown(_session: Session, reason: DownReason): void {
+    for (const id of [...this.#waiting.keys()]) {
+      const lost = `the connection to ${this.#where} was lost (${reason}) before the answer came`
+      this.#take(id)?.reject(new ConnectionError('ERR_NOCONNECTION', lost))
+    }
+    for (const resolve of this.#closed.splice(0)) resolve()
+  }
+
+  #late(id: number, op: string, timeoutMs: number): void {
+    const message = `${op}: no answer from ${this.#where} within ${timeoutMs} ms`
+    this.#take(id)?.reject(new TroupeError('ERR_TIMEOUT', message, { outcome: 'unknown' }))
+  }
+
+  #take(id: number): Waiting | undefined {
+    const waiting = this.#waiting.get(id)
+    this.#waiting.delete(id)
+    waiting?.timer.clear()
+    return waiting
+  }
+}
+
+function pause(runtime: Runtime, ms: number): Promise<void> {
+  const release = runtime.loop.hold()
+  return new Promise(resolve =>
+    runtime.clock.after(ms, () => {
+      release()
+      resolve()
+    }),
+  )
+}
+
+function toConnectionError(where: string, error: unknown): ConnectionError {
+  return new ConnectionError('ERR_NOCONNECTION', `no node at ${where}: ${String(error)}`, error)
+}
