@@ -1,0 +1,380 @@
+/**
+ * The slot protocol of one node, as one synchronous state machine: events in (with the time), effects out.
+ *
+ *   mesh      started  memberUp memberSuspect memberAlive memberDown  sessionUp sessionDown  receive   ring
+ *                                        |
+ *                            +-----------------------+
+ *   owners -- ask, release ->|  callers   member     |-- answer, lost, revive -> owners
+ *   clock  -- tick --------->|     registrar         |-- changed -------------> readers of the table
+ *                            +-----------------------+-- send ----------------> mesh
+ *
+ * Laws
+ *  - Nothing is granted before the holder's node and every member that is up accepted it in the registrar's term.
+ *  - What a node says of its own owners is true; what others say of them counts only while it cannot be asked.
+ *  - A session that opens proves that its peer is there; `member:down` of a peer comes after the end of its session.
+ *  - Everything outstanding towards a peer goes out again on its next session. Everything may come twice.
+ *
+ * Effects are called in the midst of an event and must not call back into the machine; `slots.ts` queues them.
+ */
+import type { NodeId } from '../base/ids.js'
+import { Alarms } from './alarms.js'
+import { Callers, type NewAsk } from './callers.js'
+import { Member } from './member.js'
+import { Registrar } from './registrar.js'
+import { type Entry, type Life, type Owner, ownerOf, sameLife } from './slot-data.js'
+import { slotOf } from './slot-hash.js'
+import type { SlotMessage } from './slot-messages.js'
+import type { Core, Counters, Resolver, Slot, SlotEffects, SlotLimits, SlotTimes } from './slot-state.js'
+import { Table } from './table.js'
+import { isUp, type Peer, View } from './view.js'
+
+export interface SlotMachineOptions {
+  readonly self: Life
+  readonly slots: number
+  readonly resolver: Resolver
+  readonly times: SlotTimes
+  readonly limits: SlotLimits
+  readonly effects: SlotEffects
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+}
+
+export class SlotMachine {
+  readonly #core: Core
+  readonly #table: Table
+  readonly #view: View
+  readonly #callers: Callers
+  readonly #registrar: Registrar
+  readonly #member: Member
+  readonly #alarms = new Alarms()
+  readonly #slots = new Map<number, Slot>()
+  /** What this node says to itself, after what it is doing now. */
+  readonly #inbox: SlotMessage[] = []
+  #stable: { stop(): void } | undefined
+
+  constructor(options: SlotMachineOptions) {
+    const { effects, slots } = options
+    this.#view = new View(options.self, options.limits.goneMax)
+    this.#table = new Table(slots, key => effects.changed(key, this.#table.get(key)))
+    const counters = newCounters()
+    const core: Omit<Core, 'callers'> = {
+      ...options,
+      view: this.#view,
+      table: this.#table,
+      alarms: this.#alarms,
+      counters,
+      now: 0,
+      started: false,
+      ring: [],
+      slotOf: key => this.#slot(slotOf(key, slots)),
+      slotAt: index => this.#slot(index),
+      post: (to, message) => this.#post(to, message),
+      learn: life => this.#learn(life),
+    }
+    // The halves know each other through the core, which is whole before the first event.
+    this.#core = core as Core
+    this.#callers = new Callers(this.#core, (key, serial, keep) => this.#broadcastRelease(key, serial, keep))
+    Object.assign(core, { callers: this.#callers })
+    this.#registrar = new Registrar(this.#core, slot => this.#member.answer(slot))
+    this.#member = new Member(this.#core, this.#registrar)
+  }
+
+  // ---- the mesh ----
+
+  /** The mesh has joined, or is alone. Before that nothing is sealed and requests wait. */
+  start(now: number): void {
+    this.#event(now, () => {
+      this.#core.started = true
+      this.#viewChanged()
+    })
+  }
+
+  memberUp(now: number, life: Life): void {
+    this.#event(now, () => this.#up(this.#view.of(life)))
+  }
+
+  memberSuspect(now: number, life: Life): void {
+    this.#event(now, () => {
+      const peer = this.#view.of(life)
+      if (isUp(peer)) this.#rejudge(peer, 'suspect')
+    })
+  }
+
+  memberAlive(now: number, life: Life): void {
+    this.#event(now, () => {
+      const peer = this.#view.of(life)
+      if (isUp(peer)) this.#rejudge(peer, 'alive')
+    })
+  }
+
+  memberDown(now: number, life: Life): void {
+    this.#event(now, () => this.#down(this.#view.of(life)))
+  }
+
+  sessionUp(now: number, life: Life): void {
+    this.#event(now, () => {
+      const peer = this.#view.of(life)
+      peer.session = false
+      if (!isUp(peer)) this.#up(peer)
+      peer.session = true
+      for (const slot of this.#inOrder()) this.#registrar.resend(slot, peer)
+      this.#hint(peer)
+      this.#callers.resend(peer)
+      this.#member.forgetDigest(peer)
+      const entries = this.#callers.holdings()
+      this.#post(peer, { type: 'digest', entries, asking: this.#callers.asking(), last: true })
+    })
+  }
+
+  sessionDown(now: number, life: Life): void {
+    this.#event(now, () => {
+      const peer = this.#view.of(life)
+      peer.session = false
+      this.#member.forgetDigest(peer)
+    })
+  }
+
+  /** In the order of the session, and only while it is open. */
+  receive(now: number, life: Life, message: SlotMessage): void {
+    this.#event(now, () => this.#handle(this.#learn(life), message))
+  }
+
+  /** The preferred owner of each slot, computed from the members that are up. */
+  ring(now: number, preferred: readonly NodeId[]): void {
+    this.#event(now, () => {
+      this.#core.ring = preferred
+      this.#viewChanged()
+    })
+  }
+
+  tick(now: number): void {
+    this.#event(now, () => this.#alarms.run(now))
+  }
+
+  /** When `tick` has something to do. */
+  wakeAt(): number | undefined {
+    return this.#alarms.next()
+  }
+
+  // ---- owners ----
+
+  /** Asks the registrar of the key's slot; `effects.answer` ends it, not before this returned. */
+  ask(now: number, ask: NewAsk): number {
+    let id = 0
+    this.#event(now, () => {
+      id = this.#callers.ask(ask)
+    })
+    return id
+  }
+
+  /** An owner here gives one key up. With `keep` a record with a value stays, for `replace` by this node. */
+  release(now: number, key: string, serial: number | undefined, keep: boolean): void {
+    this.#event(now, () => this.#callers.drop(key, serial, keep))
+  }
+
+  /** An owner here ended: `keep` says of which keys the record stays. */
+  ended(now: number, serial: number, keep: (key: string) => boolean): void {
+    this.#event(now, () => {
+      for (const key of this.#callers.keysOf(serial)) this.#callers.drop(key, serial, keep(key))
+    })
+  }
+
+  // ---- reading ----
+
+  entry(key: string): Entry | undefined {
+    return this.#table.get(key)
+  }
+
+  /** The owner, unless the key is free or between owners. */
+  owner(key: string): Owner | undefined {
+    const entry = this.#table.get(key)
+    return entry === undefined || this.#view.of(entry.home).state === 'gone' ? undefined : ownerOf(entry)
+  }
+
+  /** What this node holds: its own copy of the entry, with `since`. */
+  holding(key: string): Entry | undefined {
+    return this.#callers.mine(key)
+  }
+
+  entries(): Entry[] {
+    return this.#table.all()
+  }
+
+  /** The registrar that this node knows of. */
+  term(slot: number): { readonly n: number; readonly node: NodeId; readonly open: boolean } | undefined {
+    const { promised, role } = this.#slot(slot)
+    return promised && { n: promised.n, node: promised.node, open: role?.open === true }
+  }
+
+  stats(): Readonly<Record<string, number>> {
+    return {
+      ...this.#core.counters,
+      entries: this.#table.size,
+      held: this.#callers.held,
+      asking: this.#callers.waiting,
+      waiting: this.#registrar.waiting,
+      alarms: this.#alarms.size,
+    }
+  }
+
+  // ---- inside ----
+
+  #event(now: number, run: () => void): void {
+    this.#core.now = now
+    run()
+    for (let message = this.#inbox.shift(); message !== undefined; message = this.#inbox.shift()) {
+      this.#handle(this.#view.me, message)
+    }
+  }
+
+  #handle(from: Peer, message: SlotMessage): void {
+    switch (message.type) {
+      case 'seal':
+        return this.#member.onSeal(from, message)
+      case 'sealed':
+        return this.#registrar.onSealed(from, message)
+      case 'nack':
+        return this.#registrar.onNack(from, message)
+      case 'accept':
+        return this.#member.onAccept(from, message)
+      case 'ack':
+        return this.#registrar.onAck(from, message)
+      case 'confirm':
+        return this.#member.onConfirm(from, message)
+      case 'held':
+        return this.#registrar.onHeld(from, message)
+      case 'lose':
+        return this.#member.onLose(from, message)
+      case 'lost':
+        return this.#registrar.onLost(from, message)
+      case 'ask':
+        return this.#registrar.onAsk(from, message)
+      case 'told':
+        return this.#callers.told(from, message)
+      case 'release':
+        return this.#member.onRelease(from, message)
+      case 'digest':
+        return this.#member.onDigest(from, message)
+      default:
+        message satisfies never
+    }
+  }
+
+  #post(to: Peer, message: SlotMessage): void {
+    if (to === this.#view.me) this.#inbox.push(message)
+    else if (to.session) this.#core.effects.send(to, message)
+  }
+
+  #slot(index: number): Slot {
+    let slot = this.#slots.get(index)
+    if (slot === undefined) {
+      slot = { index, promised: undefined, seen: 0, role: undefined, reseal: undefined }
+      this.#slots.set(index, slot)
+    }
+    return slot
+  }
+
+  /** All slots, in order. */
+  *#inOrder(): Iterable<Slot> {
+    const { length } = this.#core.ring
+    for (let index = 0; index < length; index++) yield this.#slot(index)
+  }
+
+  #up(peer: Peer): void {
+    if (peer === this.#view.me) return
+    for (const earlier of this.#view.earlier(peer)) if (!earlier.learnt || !peer.learnt) this.#down(earlier)
+    const known = isUp(peer)
+    peer.learnt = false
+    if (known) return
+    this.#come(peer)
+  }
+
+  #come(peer: Peer): void {
+    this.#view.set(peer, 'alive')
+    for (const slot of this.#inOrder()) this.#registrar.joined(slot, peer)
+    this.#showAgain(peer)
+    this.#viewChanged()
+  }
+
+  #rejudge(peer: Peer, state: 'alive' | 'suspect'): void {
+    this.#view.set(peer, state)
+    for (const slot of this.#inOrder()) this.#registrar.settle(slot)
+  }
+
+  #down(peer: Peer): void {
+    if (peer === this.#view.me || peer.state === 'gone') return
+    this.#view.set(peer, 'gone')
+    this.#showAgain(peer)
+    for (const slot of this.#inOrder()) this.#registrar.left(slot, peer)
+    this.#viewChanged()
+  }
+
+  /** What `peer` held is free when it is gone, or without an owner where it has a value; and back when it is back. */
+  #showAgain(peer: Peer): void {
+    for (const entry of this.#table.all()) {
+      if (!sameLife(entry.home, peer)) continue
+      if (isUp(peer)) this.#core.effects.changed(entry.key, entry)
+      else if (entry.value === undefined) this.#table.put(entry.key, undefined)
+      else this.#core.effects.changed(entry.key, entry)
+    }
+  }
+
+  /** Named by a message and unknown: counted as there, so that nothing is decided without it. */
+  #learn(life: Life): Peer {
+    const peer = this.#view.of(life)
+    if (peer.state !== 'unknown') return peer
+    const { times, now, counters } = this.#core
+    counters.learnt++
+    peer.learnt = true
+    this.#come(peer)
+    this.#alarms.set(now + times.learnMs, () => {
+      if (peer.learnt && !peer.session) this.#down(peer)
+    })
+    return peer
+  }
+
+  /** Slots of nobody are taken at once; those that should move, move when the view has been still for a while. */
+  #viewChanged(): void {
+    this.#callers.reroute()
+    if (!this.#core.started) return
+    for (const slot of this.#inOrder()) if (this.#registrar.mayTake(slot, false)) this.#registrar.seal(slot)
+    this.#stable?.stop()
+    const { now, times } = this.#core
+    this.#stable = this.#alarms.set(now + times.stableMs, () => this.#onStable())
+  }
+
+  #onStable(): void {
+    for (const slot of this.#inOrder()) if (this.#registrar.mayTake(slot, true)) this.#registrar.seal(slot)
+    for (const peer of this.#view.up) this.#hint(peer)
+  }
+
+  /**
+   * A slot can end in the hands of one who died before it sealed the preferred owner, who then waits for an earlier
+   * registrar that has stepped down. Whoever knows tells.
+   */
+  #hint(peer: Peer): void {
+    if (peer === this.#view.me) return
+    for (const { index, promised } of this.#inOrder()) {
+      if (promised === undefined || this.#view.of(promised).state !== 'gone') continue
+      if (this.#core.ring[index] === peer.node) this.#post(peer, { type: 'nack', slot: index, n: 0, promised })
+    }
+  }
+
+  #broadcastRelease(key: string, serial: number | undefined, keep: boolean): void {
+    const { me, up } = this.#view
+    for (const peer of up) if (peer !== me) this.#post(peer, { type: 'release', key, serial, keep })
+    this.#member.onRelease(me, { type: 'release', key, serial, keep })
+  }
+}
+
+const newCounters = (): Counters => ({
+  sealed: 0,
+  granted: 0,
+  refused: 0,
+  nacks: 0,
+  conflicts: 0,
+  lost: 0,
+  revived: 0,
+  learnt: 0,
+  overflow: 0,
+})
