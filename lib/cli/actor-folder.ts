@@ -35,7 +35,8 @@ export async function loadActors(edge: FolderEdge, folders: readonly string[]): 
     for (const file of await modulesOf(edge, folder)) {
       const exports = await importModule(edge, file)
       const definitions = Object.values(exports).filter(isDefinition)
-      if (definitions.length === 0) warnings.push(`${file} exports no actor definition; it exports ${named(exports)}`)
+      if (definitions.length === 0)
+        warnings.push(`${file} exports no actor definition; it exports ${named(exports)}`)
       for (const def of definitions) add(found, def, file)
     }
   }
@@ -59,9 +60,12 @@ async function listFolder(edge: FolderEdge, folder: string): Promise<readonly st
   try {
     return await edge.disk.list(absolute(edge, folder))
   } catch (error) {
-    throw new ActorFolderError(`--actors: expected a folder, got ${JSON.stringify(folder)} (${codeOf(error)})`, {
-      cause: error,
-    })
+    throw new ActorFolderError(
+      `--actors: expected a folder, got ${JSON.stringify(folder)} (${codeOf(error)})`,
+      {
+        cause: error,
+      },
+    )
   }
 }
 
@@ -100,6 +104,7 @@ const isDefinition = (value: unknown): value is AnyActor =>
   typeof value.name === 'string'
 
 const named = (exports: object): string => Object.keys(exports).sort().join(', ') || 'nothing'
-const absolute = (edge: FolderEdge, path: string): string => (isAbsolute(path) ? path : join(edge.folder, path))
+const absolute = (edge: FolderEdge, path: string): string =>
+  isAbsolute(path) ? path : join(edge.folder, path)
 const codeOf = (error: unknown): string | undefined =>
   typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : undefined

@@ -12,7 +12,7 @@ import { dialClient } from '../mesh/client.js'
 import type { MeshListener, Session } from '../mesh/mesh.js'
 import { CLIENT_PAIR, type ClientOperation, checkClientReply } from '../node/client-protocol.js'
 import { formatAddress } from '../node/options.js'
-import { type Codec } from '../wire/codec.js'
+import type { Codec } from '../wire/codec.js'
 import { FrameType, HEADER_BYTES } from '../wire/frame.js'
 import { createCodec } from '../wire/msgpack-codec.js'
 
@@ -99,7 +99,9 @@ export class Client implements MeshListener {
       this.#lastId += 1
       const id = this.#lastId
       const head = this.#codec.encode({ ...operation, id, timeoutMs }, HEADER_BYTES, 'request')
-      const timer = this.#runtime.clock.after(timeoutMs + GRACE_MS, () => this.#late(id, operation.op, timeoutMs))
+      const timer = this.#runtime.clock.after(timeoutMs + GRACE_MS, () =>
+        this.#late(id, operation.op, timeoutMs),
+      )
       this.#waiting.set(id, { resolve, reject, timer })
       session.send({ type: FrameType.clientRequest, flags: 0, pair: CLIENT_PAIR, head, refusable: false })
     })

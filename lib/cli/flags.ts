@@ -60,7 +60,9 @@ export const aNumber =
   (min: number, max: number, unit: string) =>
   (text: string): number => {
     const n = DECIMAL.test(text) ? Number(text) : Number.NaN
-    return isInteger(min, max)(n) === undefined ? n : wanted(`a whole number of ${unit} from ${min} to ${max}`)
+    return isInteger(min, max)(n) === undefined
+      ? n
+      : wanted(`a whole number of ${unit} from ${min} to ${max}`)
   }
 
 export const aWord =
@@ -96,18 +98,29 @@ export function parse<F extends Flags>(grammar: Grammar<F>, argv: readonly strin
   }
   if (words.length > grammar.words.length) {
     const expected = grammar.words.length === 0 ? 'no arguments' : grammar.words.join(' ')
-    throw new UsageError(`${grammar.command}: expected ${expected}, got also ${show(words[grammar.words.length])}`)
+    throw new UsageError(
+      `${grammar.command}: expected ${expected}, got also ${show(words[grammar.words.length])}`,
+    )
   }
-  const values = Object.entries(grammar.flags).map(([name, flag]) => [name, read(name, flag, given.get(name) ?? [])])
+  const values = Object.entries(grammar.flags).map(([name, flag]) => [
+    name,
+    read(name, flag, given.get(name) ?? []),
+  ])
   return { words, values: Object.fromEntries(values) as ValuesOf<F> }
 }
 
-function split(grammar: Grammar<Flags>, argv: readonly string[]): { words: string[]; given: Map<string, string[]> } {
+function split(
+  grammar: Grammar<Flags>,
+  argv: readonly string[],
+): { words: string[]; given: Map<string, string[]> } {
   const { flags } = grammar
   const { tokens } = parseArgs({
     args: argv.map(word => (NEGATIVE.test(word) ? MASK + word : word)),
     options: Object.fromEntries(
-      Object.entries(flags).map(([name, flag]) => [name, { type: flag.value === undefined ? 'boolean' : 'string' }]),
+      Object.entries(flags).map(([name, flag]) => [
+        name,
+        { type: flag.value === undefined ? 'boolean' : 'string' },
+      ]),
     ),
     strict: false,
     tokens: true,
@@ -118,7 +131,8 @@ function split(grammar: Grammar<Flags>, argv: readonly string[]): { words: strin
     if (token.kind === 'positional') words.push(unmask(token.value))
     if (token.kind !== 'option') continue
     const flag = Object.hasOwn(flags, token.name) ? flags[token.name] : undefined
-    if (flag === undefined) throw new UsageError(`${grammar.command}: unknown flag ${token.rawName}; expected ${known(flags)}`)
+    if (flag === undefined)
+      throw new UsageError(`${grammar.command}: unknown flag ${token.rawName}; expected ${known(flags)}`)
     const value = valueOf(token.name, flag, token)
     given.set(token.name, [...(given.get(token.name) ?? []), value])
   }
@@ -129,7 +143,11 @@ function split(grammar: Grammar<Flags>, argv: readonly string[]): { words: strin
 const MASK = '\0'
 const unmask = (word: string): string => (word.startsWith(MASK) ? word.slice(MASK.length) : word)
 
-function valueOf(name: string, flag: Flag<unknown>, token: { value?: string | undefined; inlineValue?: boolean | undefined }): string {
+function valueOf(
+  name: string,
+  flag: Flag<unknown>,
+  token: { value?: string | undefined; inlineValue?: boolean | undefined },
+): string {
   if (flag.value === undefined) {
     if (token.value === undefined) return ''
     throw new UsageError(`--${name}: expected no value, got ${show(token.value)}`)
@@ -148,7 +166,8 @@ function read(name: string, flag: Flag<unknown>, given: readonly string[]): unkn
   try {
     return flag.read(given)
   } catch (error) {
-    if (error instanceof Expected) throw new UsageError(`--${name}: expected ${error.message}, got ${show(given.at(-1))}`)
+    if (error instanceof Expected)
+      throw new UsageError(`--${name}: expected ${error.message}, got ${show(given.at(-1))}`)
     throw error
   }
 }

@@ -45,7 +45,9 @@ function objectToJson(value: object): unknown {
 }
 
 function mapToJson(map: ReadonlyMap<unknown, unknown>): unknown {
-  const entries = [...map].map(([key, item]) => [typeof key === 'string' ? key : toJson(key), toJson(item)] as const)
+  const entries = [...map].map(
+    ([key, item]) => [typeof key === 'string' ? key : toJson(key), toJson(item)] as const,
+  )
   return [...map.keys()].every(key => typeof key === 'string') ? Object.fromEntries(entries) : entries
 }
 
@@ -59,13 +61,24 @@ export const jsonLine = (value: unknown): string => `${JSON.stringify(toJson(val
 /** For people: a string as it is, anything else as Node's console shows it. */
 export function toText(value: unknown, colors: boolean): string {
   if (typeof value === 'string') return value
-  return inspect(value, { colors, depth: 12, maxArrayLength: 1_000, maxStringLength: 100_000, breakLength: 100 })
+  return inspect(value, {
+    colors,
+    depth: 12,
+    maxArrayLength: 1_000,
+    maxStringLength: 100_000,
+    breakLength: 100,
+  })
 }
 
 /** Columns as wide as their widest cell, two spaces apart. An empty cell is shown as `-`. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [head, ...rows.map(row => row.map(cell => (cell === '' ? '-' : cell)))]
   const widths = head.map((_, column) => Math.max(...lines.map(line => line[column]?.length ?? 0)))
-  const text = lines.map(line => line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd())
+  const text = lines.map(line =>
+    line
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  )
   return `${text.join('\n')}\n`
 }

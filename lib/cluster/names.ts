@@ -24,7 +24,10 @@ export interface NameWait {
 export function checkName(where: string, name: unknown): asserts name is string {
   expect(where, name, value =>
     // Control characters would break every log line that shows the name.
-    typeof value === 'string' && value !== '' && Buffer.byteLength(value) <= NAME_BYTES_MAX && !/\p{Cc}/u.test(value)
+    typeof value === 'string' &&
+    value !== '' &&
+    Buffer.byteLength(value) <= NAME_BYTES_MAX &&
+    !/\p{Cc}/u.test(value)
       ? undefined
       : `a string of 1 to ${NAME_BYTES_MAX} bytes without control characters`,
   )
@@ -171,7 +174,10 @@ export class Names {
         )
       }
       case 'noproc':
-        throw new TroupeError('ERR_NOPROC', `${pid} ended before it got the name ${show(name)}`, { name, pid })
+        throw new TroupeError('ERR_NOPROC', `${pid} ended before it got the name ${show(name)}`, {
+          name,
+          pid,
+        })
       case 'unavailable':
         throw unavailable(name)
       default:
@@ -181,4 +187,6 @@ export class Names {
 }
 
 const unavailable = (name: string): TroupeError =>
-  new TroupeError('ERR_UNAVAILABLE', `nobody could decide about the name ${show(name)} in time; try again`, { name })
+  new TroupeError('ERR_UNAVAILABLE', `nobody could decide about the name ${show(name)} in time; try again`, {
+    name,
+  })

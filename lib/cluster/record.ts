@@ -22,10 +22,10 @@ export interface Revival {
 
 export const RESTART_INTENSITY: RestartIntensity = Object.freeze({ restarts: 3, withinMs: 5_000 })
 
-/** As it stands in an entry. Short keys: every node holds every record. */
+/** As it stands in an entry, which outlives its node only if it has one. Short keys: every node holds every record. */
 export function writeRecord(record: NameRecord): unknown {
   const { definition, revival } = record
-  if (revival === undefined) return definition === undefined ? undefined : { d: definition }
+  if (revival === undefined) return undefined
   const { restart, placement, intensity, args } = revival
   return {
     d: definition,

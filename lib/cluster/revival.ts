@@ -110,7 +110,15 @@ export class Revivals {
 
   #begin(entry: Entry, here: boolean): void {
     this.#end(entry.key)
-    const attempt: Attempt = { name: entry.key, here, entry, tries: 0, timer: undefined, waiting: false, busy: false }
+    const attempt: Attempt = {
+      name: entry.key,
+      here,
+      entry,
+      tries: 0,
+      timer: undefined,
+      waiting: false,
+      busy: false,
+    }
     this.#attempts.set(entry.key, attempt)
     this.#soon(attempt, 0)
   }
@@ -153,7 +161,8 @@ export class Revivals {
   #due(attempt: Attempt): Entry | undefined {
     if (this.#stopped || this.#attempts.get(attempt.name) !== attempt || attempt.busy) return undefined
     const entry = this.#effects.entry(attempt.name)
-    const due = entry !== undefined && (attempt.here ? entry.serial === undefined : this.#effects.isOrphan(entry))
+    const due =
+      entry !== undefined && (attempt.here ? entry.serial === undefined : this.#effects.isOrphan(entry))
     if (!due) {
       this.#end(attempt.name)
       return undefined

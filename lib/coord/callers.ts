@@ -177,7 +177,8 @@ export class Callers {
   reroute(slot?: Slot): void {
     for (const caller of [...this.#asks.values()]) {
       if (slot !== undefined && this.#core.slotOf(caller.key) !== slot) continue
-      if (caller.retry === undefined && this.target(this.#core.slotOf(caller.key)) !== caller.target) this.#route(caller)
+      if (caller.retry === undefined && this.target(this.#core.slotOf(caller.key)) !== caller.target)
+        this.#route(caller)
     }
   }
 
@@ -208,14 +209,23 @@ export class Callers {
   #hold(caller: Caller, entry: Entry): void {
     const held = this.#mine.get(entry.key)
     this.#mine.set(entry.key, entry)
-    if (held !== undefined && held.serial !== undefined && held.serial !== entry.serial && caller.kind !== 'replace') {
+    if (
+      held !== undefined &&
+      held.serial !== undefined &&
+      held.serial !== entry.serial &&
+      caller.kind !== 'replace'
+    ) {
       this.#core.effects.lost(held, ownerOf(entry), this.#core.resolver === 'oldest')
     }
     this.#core.counters.granted++
     this.#finish(caller, { ok: true, entry })
   }
 
-  #refused(caller: Caller, why: 'taken' | 'stale' | 'noproc' | 'unavailable', owner: Owner | undefined): void {
+  #refused(
+    caller: Caller,
+    why: 'taken' | 'stale' | 'noproc' | 'unavailable',
+    owner: Owner | undefined,
+  ): void {
     this.#core.counters.refused++
     this.#withdraw(caller, refusal(why, owner), false)
   }
@@ -266,7 +276,9 @@ export class Callers {
 
   /** A restart in place: the caller's entry stands for the record that it replaces. */
   #replacing(entry: Entry): boolean {
-    return this.#callersOf(entry.key).some(caller => caller.entry !== undefined && (caller.kind === 'replace' || caller.serial === entry.serial))
+    return this.#callersOf(entry.key).some(
+      caller => caller.entry !== undefined && (caller.kind === 'replace' || caller.serial === entry.serial),
+    )
   }
 
   #callersOf(key: string): readonly Caller[] {

@@ -3,7 +3,16 @@
  * believes what other nodes say of their own owners. All of it is idempotent: anything may come twice.
  */
 import type { Registrar } from './registrar.js'
-import { type Entry, type Life, outranks, sameEntry, sameHolding, sameLife, sameTerm, type Term } from './slot-data.js'
+import {
+  type Entry,
+  type Life,
+  outranks,
+  sameEntry,
+  sameHolding,
+  sameLife,
+  sameTerm,
+  type Term,
+} from './slot-data.js'
 import type { Accept, Confirm, Digest, Lose, Release, Seal } from './slot-messages.js'
 import type { Core, Slot } from './slot-state.js'
 import type { Peer } from './view.js'

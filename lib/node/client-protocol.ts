@@ -11,7 +11,16 @@
  * `timeoutMs` counts from the receipt: clocks are not shared. Operations and fields are only ever added.
  */
 import { TroupeError } from '../base/errors.js'
-import { anything, type Check, checkOptions, isInteger, isMs, isObject, isString, oneOf } from '../base/options.js'
+import {
+  anything,
+  type Check,
+  checkOptions,
+  isInteger,
+  isMs,
+  isObject,
+  isString,
+  oneOf,
+} from '../base/options.js'
 
 /** The ordered stream that requests and replies travel in. */
 export const CLIENT_PAIR = 1
@@ -70,33 +79,53 @@ const FIELDS: Readonly<Record<ClientOperation['op'], Readonly<Record<string, Che
   terminate: { to: isString },
 }
 const REQUIRED: readonly string[] = ['definition', 'to', 'tag']
-const ENVELOPE: Readonly<Record<string, Check>> = { id: isInteger(0, 2 ** 32 - 1), timeoutMs: isMs(), op: isString }
+const ENVELOPE: Readonly<Record<string, Check>> = {
+  id: isInteger(0, 2 ** 32 - 1),
+  timeoutMs: isMs(),
+  op: isString,
+}
 
 /** Reads a request. Throws `ERR_FRAME` for what no client of ours sends. */
 export function checkClientRequest(value: unknown): ClientRequest {
   try {
     if (isObject(value) !== undefined) throw new TypeError('request: expected an object')
     const { op } = value as { op?: unknown }
-    if (typeof op !== 'string' || !Object.hasOwn(FIELDS, op)) throw new TypeError(`request: unknown operation ${String(op)}`)
+    if (typeof op !== 'string' || !Object.hasOwn(FIELDS, op))
+      throw new TypeError(`request: unknown operation ${String(op)}`)
     const fields = FIELDS[op as ClientOperation['op']]
     checkOptions('request', value, { ...ENVELOPE, ...fields })
     for (const key of ['id', 'timeoutMs', ...REQUIRED.filter(key => Object.hasOwn(fields, key))]) {
-      if ((value as Record<string, unknown>)[key] === undefined) throw new TypeError(`request: ${key} is missing`)
+      if ((value as Record<string, unknown>)[key] === undefined)
+        throw new TypeError(`request: ${key} is missing`)
     }
     return value as ClientRequest
   } catch (error) {
-    throw new TroupeError('ERR_FRAME', `a client sent a malformed request: ${(error as Error).message}`, {}, error)
+    throw new TroupeError(
+      'ERR_FRAME',
+      `a client sent a malformed request: ${(error as Error).message}`,
+      {},
+      error,
+    )
   }
 }
 
 /** Reads a reply. Throws `ERR_FRAME`. */
 export function checkClientReply(value: unknown): ClientReply {
-  const reply = value as { id?: unknown; ok?: unknown; error?: { code?: unknown; message?: unknown; detail?: unknown } }
+  const reply = value as {
+    id?: unknown
+    ok?: unknown
+    error?: { code?: unknown; message?: unknown; detail?: unknown }
+  }
   if (isObject(value) === undefined && isInteger(0, 2 ** 32 - 1)(reply.id) === undefined) {
     if (reply.ok === true) return value as ClientReply
     const { error } = reply
     const isError = isObject(error) === undefined && isString(error?.code) === undefined
-    if (reply.ok === false && isError && isString(error?.message) === undefined && isObject(error?.detail) === undefined) {
+    if (
+      reply.ok === false &&
+      isError &&
+      isString(error?.message) === undefined &&
+      isObject(error?.detail) === undefined
+    ) {
       return value as ClientReply
     }
   }

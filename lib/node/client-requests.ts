@@ -13,8 +13,8 @@
 import type { ActorRef, CallOptions, Node, Self, SpawnOptions } from '../actor/api.js'
 import type { AnyActor } from '../actor/define.js'
 import { TroupeError } from '../base/errors.js'
-import { type Pid, parsePid } from '../base/ids.js'
 import type { IdSpace } from '../base/id-space.js'
+import { type Pid, parsePid } from '../base/ids.js'
 import type { Limits } from '../base/limits.js'
 import type { WaitOptions } from '../base/options.js'
 import type { ExitReason } from '../base/reasons.js'
@@ -73,7 +73,8 @@ export class ClientRequests implements MeshListener {
   }
 
   frame(session: Session, _type: number, _flags: number, buffer: Buffer, start: number, end: number): void {
-    if (session.role !== 'client') throw new TroupeError('ERR_FRAME', `${session.peer} is a member and sent a client's request`)
+    if (session.role !== 'client')
+      throw new TroupeError('ERR_FRAME', `${session.peer} is a member and sent a client's request`)
     const request = checkClientRequest(this.#decode(buffer, start, end))
     const client = this.#clientOf(session)
     if (client === undefined || client.open >= this.#options.limits.clientRequestsMax) {
@@ -151,7 +152,9 @@ export class ClientRequests implements MeshListener {
       case 'spawn':
         return this.#spawn(self, request)
       case 'call':
-        return this.#target(self, request.to).call(request.tag, request.payload, { timeoutMs: request.timeoutMs })
+        return this.#target(self, request.to).call(request.tag, request.payload, {
+          timeoutMs: request.timeoutMs,
+        })
       case 'cast':
         return this.#cast(self, request)
       case 'stop':
@@ -195,7 +198,8 @@ export class ClientRequests implements MeshListener {
       throw new TroupeError('ERR_NOPROC', `cast ${to} ${tag}: nobody has that name`, { name: to })
     }
     const sent = this.#target(self, to).cast(tag, payload)
-    if (sent === 'full') throw new TroupeError('ERR_BUSY', `cast ${to} ${tag}: refused, the way there is full`, { to })
+    if (sent === 'full')
+      throw new TroupeError('ERR_BUSY', `cast ${to} ${tag}: refused, the way there is full`, { to })
     return sent
   }
 
@@ -204,7 +208,8 @@ export class ClientRequests implements MeshListener {
     if (node.names().some(known => known.name === to)) await node.terminate(to, { timeoutMs })
     else {
       const target = parsePid(to) === undefined ? self.whereis(to) : this.#target(self, to)
-      if (target === undefined) throw new TroupeError('ERR_NOPROC', `stop ${to}: nobody has that name`, { name: to })
+      if (target === undefined)
+        throw new TroupeError('ERR_NOPROC', `stop ${to}: nobody has that name`, { name: to })
       await target.stop('shutdown', { timeoutMs })
     }
     return { stopped: to }
@@ -248,9 +253,14 @@ export class ClientRequests implements MeshListener {
 const isRequest = (message: unknown): message is ClientRequest =>
   typeof message === 'object' && message !== null && 'op' in message && 'timeoutMs' in message
 
-const drainOf = (drainMs: number | undefined): { drainMs?: number } => (drainMs === undefined ? {} : { drainMs })
+const drainOf = (drainMs: number | undefined): { drainMs?: number } =>
+  drainMs === undefined ? {} : { drainMs }
 
 function refusal(request: ClientRequest, of: string): ClientReply {
-  const error: ClientError = { code: 'ERR_BUSY', message: `${request.op}: too many ${of} at once`, detail: {} }
+  const error: ClientError = {
+    code: 'ERR_BUSY',
+    message: `${request.op}: too many ${of} at once`,
+    detail: {},
+  }
   return { id: request.id, ok: false, error }
 }
