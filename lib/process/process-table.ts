@@ -81,7 +81,7 @@ export class ProcessTable {
   readonly counters = { spawned: 0, deadLetters: 0, refused: 0, dropped: 0 }
   readonly #hooks: ProcessHooks
   readonly #processes = new Map<number, Process>()
-  readonly #policy: MailboxPolicy
+  readonly policy: MailboxPolicy
   /** The least number of messages at which a mailbox needs a second look. */
   readonly #watchFrom: number
   readonly #deaths = new RingQueue<{ readonly process: Process; readonly reason: ExitReason }>()
@@ -93,7 +93,7 @@ export class ProcessTable {
     this.limits = limits
     this.#hooks = hooks
     this.copyLocal = copyLocal
-    this.#policy = options.mailboxPolicy ?? 'fail'
+    this.policy = options.mailboxPolicy ?? 'fail'
     this.#watchFrom = Math.min(CROWDED, limits.mailboxMax)
     const { clock, loop } = runtime
     const slow = (pid: Pid, ms: number): void => hooks.slow(pid, ms)
@@ -215,15 +215,20 @@ export class ProcessTable {
   exitSignal(target: Process, from: Pid, reason: ExitReason): void {
     if (target.phase === Phase.dead) return
     if (reason === 'kill') this.die(target, 'killed')
-    else if (target.trapping) this.tell(target, new ExitSignal(from, reason))
+    else if (target.trapping) this.#trap(target, from, reason)
     else if (reason !== 'normal' || target.pid === from) this.die(target, reason)
   }
 
   /** A link of `target` broke because `from` ended. */
   linkSignal(target: Process, from: Pid, reason: ExitReason): void {
     if (target.phase === Phase.dead) return
-    if (target.trapping) this.tell(target, new ExitSignal(from, reason))
+    if (target.trapping) this.#trap(target, from, reason)
     else if (reason !== 'normal') this.die(target, reason)
+  }
+
+  #trap(target: Process, from: Pid, reason: ExitReason): void {
+    this.tell(target, new ExitSignal(from, reason))
+    target.exitComing(from)
   }
 
   link(process: Process, to: Pid): void {
@@ -272,6 +277,7 @@ export class ProcessTable {
   }
 
   #settle(process: Process, reason: ExitReason): void {
+    process.leaving()
     if (process.ties !== undefined) {
       this.sendTimers.cancelAllAt(process)
       this.monitors.dropAllOf(process)
@@ -316,11 +322,11 @@ export class ProcessTable {
     const fits = (): boolean =>
       box.length < mailboxMax && (bytes === 0 || process.mailBytes + bytes <= mailboxBytesMax)
     if (fits()) return true
-    if (this.#policy === 'drop-old') {
+    if (this.policy === 'drop-old') {
       while (!fits() && this.#dropOldest(process, box)) {}
       if (fits()) return true
     }
-    if (this.#policy === 'fail') this.counters.refused += 1
+    if (this.policy === 'fail') this.counters.refused += 1
     else this.counters.dropped += 1
     return false
   }

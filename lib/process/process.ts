@@ -39,8 +39,12 @@ export abstract class Process {
   abstract receive(mail: unknown): Promise<void> | undefined
   /** The process is dead and everybody knows: settle what it owes. */
   abstract ended(reason: ExitReason): void
+  /** The process is dead and nobody has been told yet. */
+  leaving(): void {}
+  /** An exit signal has been put into the mailbox of this process, which traps exits. */
+  exitComing(_from: Pid): void {}
 
-  /** Handles at most `limit` messages. Returns how many, and leaves in `waits` what it parks for. */
+  /** Handles at most `limit` messages. Returns how many. */
   step(limit: number, park: (process: Process, until: Promise<void>) => void): number {
     let handled = 0
     if (!this.started) {

@@ -41,7 +41,7 @@ export class Scheduler {
   readonly #slow: (pid: Pid, ms: number) => void
   readonly #within: ((process: Process, fn: () => void) => void) | undefined
   #scheduled = false
-  /** Messages left in this turn; undefined outside of turns that had a drain. */
+  /** Messages left in this turn. */
   #left = TURN_MESSAGES
   #inTurn = false
   #turnMs = 0
@@ -61,6 +61,17 @@ export class Scheduler {
     return this.#queue.length
   }
 
+  /** Runs `fn` as code of `process`: for what comes after an await. */
+  as<T>(process: Process, fn: () => T): T {
+    const before = this.running
+    this.running = process
+    try {
+      return fn()
+    } finally {
+      this.running = before
+    }
+  }
+
   /** Puts an idle (or held, or no longer parked) process into the run queue. */
   wake(process: Process): void {
     process.phase = Phase.ready
@@ -75,7 +86,7 @@ export class Scheduler {
   readonly park = (process: Process, until: Promise<void>): void => {
     if (process.phase === Phase.dead) return
     process.phase = Phase.parked
-    until.then(() => {
+    void until.then(() => {
       if (process.phase !== Phase.parked) return
       if (process.hasMail) this.wake(process)
       else process.phase = Phase.idle

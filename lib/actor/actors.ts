@@ -1,0 +1,658 @@
+/**
+ * The actors of one node: spawning, calling, sending, finding, for processes and for code outside of them. The door of
+ * this room; `node/` composes it with a mesh, cluster-wide names and placement.
+ */
+import { show, TroupeError } from '../base/errors.js'
+import { Pid, Ref } from '../base/ids.js'
+import type { WaitOptions } from '../base/options.js'
+import {
+  checkOptions,
+  expect,
+  isBoolean,
+  isFunction,
+  oneOf,
+  timeoutOf,
+  WAIT_CHECKS,
+} from '../base/options.js'
+import type { ExitReason } from '../base/reasons.js'
+import type { Loop, Runtime } from '../base/runtime.js'
+import { checkName } from '../process/local-names.js'
+import {
+  Cast,
+  DownSignal,
+  ExitSignal,
+  Mail,
+  type NameOnNode,
+  type Sent,
+  TimerSignal,
+} from '../process/mail.js'
+import { deadError } from '../process/monitors.js'
+import { timeoutError } from '../process/pending-calls.js'
+import { Phase, type Process } from '../process/process.js'
+import {
+  noprocError,
+  type ProcessHooks,
+  type ProcessOptions,
+  ProcessTable,
+} from '../process/process-table.js'
+import type { Remote } from '../process/remote.js'
+import { ActorKind, ActorProcess, STOP, unknownTag } from './actor-process.js'
+import type {
+  CrashReport,
+  MonitorOptions,
+  Node,
+  ProcessInfo,
+  RunOptions,
+  Self,
+  SpawnOptions,
+  To,
+} from './api.js'
+import { type Attribution, createAttribution } from './attribution.js'
+import { type AnyActor, specOf } from './define.js'
+import { FunctionProcess } from './function-process.js'
+import { NamedRef, PinnedRef, type RefOptions } from './refs.js'
+import { isAnyRef, isNameOnNode } from './speaker.js'
+import { Starter } from './starter.js'
+
+/** Who holds a name beyond this node. */
+export interface NameResolver {
+  /** `'pending'`: between holders, or this node does not know yet. */
+  resolve(name: string): Pid | 'pending' | undefined
+  /** The holder as soon as there is one; undefined when `timeoutMs` is over or the name is given up. */
+  wait(name: string, timeoutMs: number): Promise<Pid | undefined>
+  /** The name of the holder's definition, where that is known. */
+  definition?(name: string): string | undefined
+}
+
+/** Takes the spawns that are not merely local: `on`, cluster-wide names, restarts. */
+export interface Spawner {
+  spawn(speaker: Process | undefined, def: AnyActor, args: unknown, options: SpawnOptions): Promise<PinnedRef>
+}
+
+export interface ActorHooks extends ProcessHooks {
+  /** A process ended by a fault of its own. Same rules as for the other hooks. */
+  crash(report: CrashReport): void
+}
+
+export interface ActorsOptions extends Omit<ProcessOptions, 'within' | 'hooks' | 'runtime'> {
+  readonly runtime: Pick<Runtime, 'clock' | 'loop' | 'host'>
+  readonly hooks: ActorHooks
+  /** What `ctx.node` is; asked when first needed. */
+  readonly node: () => Node
+  readonly remote?: Remote | undefined
+  readonly spawner?: Spawner | undefined
+  readonly names?: NameResolver | undefined
+  /** Attributes what happens after awaits to its process, at a price. Default false. */
+  readonly attribute?: boolean | undefined
+}
+
+/** A start on this node, whoever asked for it. */
+export interface StartOptions {
+  /** Who asked: its exit signals are a parent's, if it is linked. Links of other nodes are made by `Local`. */
+  readonly parent?: Pid | undefined
+  readonly link?: boolean | undefined
+  readonly monitor?: boolean | undefined
+  /** A name of this node. Throws `ERR_ALREADY_STARTED`. */
+  readonly name?: string | undefined
+  /** Runs before `init`; a rejection is the failure of the start. */
+  readonly claim?: ((pid: Pid) => Promise<unknown>) | undefined
+  readonly timeoutMs?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface Started {
+  readonly pid: Pid
+  readonly monitor: Ref | undefined
+  /** Resolves when `init` is over; rejects with `ERR_START`, or with what `claim` or `signal` gave. */
+  readonly done: Promise<void>
+}
+
+const SPAWN_CHECKS = {
+  ...WAIT_CHECKS,
+  name: (value: unknown) => (typeof value === 'string' ? undefined : 'a string'),
+  scope: oneOf('cluster', 'node'),
+  on: () => undefined,
+  restart: oneOf('permanent', 'transient', 'temporary'),
+  intensity: () => undefined,
+  link: isBoolean,
+  monitor: isBoolean,
+}
+const RUN_CHECKS = { name: SPAWN_CHECKS.name, link: isBoolean, trapExit: isBoolean }
+
+/** How long a message through a named ref waits for the next holder. */
+const WAIT_MS = 5_000
+
+export class Actors {
+  readonly table: ProcessTable
+  readonly loop: Loop
+  /** Stands for code outside of processes. */
+  readonly outside: Pid
+  readonly waitMs = WAIT_MS
+  readonly #hooks: ActorHooks
+  readonly #node: () => Node
+  readonly #spawner: Spawner | undefined
+  readonly #names: NameResolver | undefined
+  readonly #kinds = new WeakMap<AnyActor, ActorKind>()
+  readonly #attribution: Attribution | undefined
+  crashes = 0
+
+  constructor(options: ActorsOptions) {
+    this.#attribution = options.attribute === true ? createAttribution(options.runtime.host, this) : undefined
+    this.table = new ProcessTable({ ...options, within: this.#attribution?.within })
+    if (options.remote !== undefined) this.table.remote = options.remote
+    this.loop = options.runtime.loop
+    this.outside = options.ids.newPid()
+    this.#hooks = options.hooks
+    this.#node = options.node
+    this.#spawner = options.spawner
+    this.#names = options.names
+  }
+
+  get node(): Node {
+    return this.#node()
+  }
+
+  /** Whose name a ref speaks in that is bound to `bound`. */
+  speakerOf(bound: Process | undefined): Process | undefined {
+    return bound ?? this.#attribution?.current() ?? this.table.scheduler.running
+  }
+
+  #pidOf(speaker: Process | undefined): Pid {
+    return speaker === undefined ? this.outside : speaker.pid
+  }
+
+  // Sending.
+
+  /** A message to a process of this node. */
+  deliver(process: Process, message: unknown): Sent {
+    const { copyLocal } = this.table
+    if (message instanceof Mail) message = { ...message } // handed on it is a message, no signal
+    return this.table.push(process, copyLocal === undefined ? message : copyLocal(message, 'message'))
+  }
+
+  /** To a pid, by whoever speaks. */
+  sendTo(bound: Process | undefined, to: Pid, message: unknown): Sent {
+    const speaker = this.speakerOf(bound)
+    if (speaker?.dead === true) throw deadError(speaker.pid)
+    return this.#sendPid(this.#pidOf(speaker), to, message)
+  }
+
+  sendFrom(bound: Process | undefined, to: To, message: unknown): Sent {
+    if (to instanceof PinnedRef) {
+      const process = to.process
+      if (process !== undefined && process.phase !== Phase.dead) return this.deliver(process, message)
+      return this.#sendPid(this.#pidOf(bound), to.pid, message)
+    }
+    if (to instanceof Pid) return this.#sendPid(this.#pidOf(bound), to, message)
+    if (to instanceof NamedRef) return to.speakingFor(bound).send(message)
+    if (typeof to === 'string') return this.#sendName(bound, to, message)
+    if (to instanceof Ref) return this.#sendAlias(to, message)
+    if (isNameOnNode(to)) return this.#sendNameOnNode(this.#pidOf(bound), to, message)
+    if (isAnyRef(to)) return this.#sendPid(this.#pidOf(bound), to.pid as Pid, message)
+    throw new TypeError(`send: to: expected a pid, a ref, a name or { name, node }, got ${show(to)}`)
+  }
+
+  #sendPid(from: Pid, to: Pid, message: unknown): Sent {
+    const process = this.table.find(to)
+    if (process !== undefined) return this.deliver(process, message)
+    if (!this.table.isHere(to)) return this.table.remote.send(from, to, message)
+    this.table.deadLetter(to, message, 'noproc')
+    return 'ok'
+  }
+
+  #sendName(bound: Process | undefined, name: string, message: unknown): Sent {
+    const process = this.table.names.holder(name)
+    if (process !== undefined) return this.deliver(process, message)
+    const holder = this.resolve(name)
+    if (holder === undefined)
+      throw new TroupeError('ERR_NAME', `send: nobody is named ${show(name)}`, { name })
+    if (holder === 'pending') return this.named(bound, name).send(message)
+    return this.#sendPid(this.#pidOf(bound), holder, message)
+  }
+
+  #sendAlias(alias: Ref, message: unknown): Sent {
+    const process = this.table.monitors.aliased(alias)
+    if (process !== undefined) return this.deliver(process, message)
+    this.table.deadLetter(alias, message, 'no such alias')
+    return 'ok'
+  }
+
+  #sendNameOnNode(from: Pid, to: NameOnNode, message: unknown): Sent {
+    if (!this.table.isHere(to)) return this.table.remote.send(from, to, message)
+    const process = this.table.names.holder(to.name)
+    if (process !== undefined) return this.deliver(process, message)
+    this.table.deadLetter(to, message, 'noproc')
+    return 'ok'
+  }
+
+  castTo(
+    bound: Process | undefined,
+    to: Pid,
+    known: Process | undefined,
+    tag: string,
+    payload: unknown,
+  ): Sent {
+    if (bound?.dead === true) throw deadError(bound.pid)
+    const process = known?.dead === false ? known : this.table.find(to)
+    if (process !== undefined) {
+      if (process instanceof ActorProcess && !process.kind.casts.has(tag))
+        throw unknownTag(process.kind, 'cast', tag)
+      const { copyLocal } = this.table
+      return this.table.push(
+        process,
+        new Cast(tag, copyLocal === undefined ? payload : copyLocal(payload, 'payload')),
+      )
+    }
+    expectTag('cast', tag)
+    if (!this.table.isHere(to))
+      return this.table.remote.cast(this.#pidOf(this.speakerOf(bound)), to, tag, payload)
+    this.table.deadLetter(to, payload, 'noproc')
+    return 'ok'
+  }
+
+  // Calling.
+
+  ask(
+    bound: Process | undefined,
+    to: Pid,
+    known: Process | undefined,
+    tag: string,
+    payload: unknown,
+    options: WaitOptions | undefined,
+  ): Promise<unknown> {
+    if (options !== undefined) checkOptions('call', options, WAIT_CHECKS)
+    const asker = this.speakerOf(bound)
+    const process = known ?? this.table.find(to)
+    const refused = this.#refuse(asker, to, process, tag, options)
+    if (refused !== undefined) return Promise.reject(refused)
+    const { copyLocal, calls } = this.table
+    if (process !== undefined && copyLocal !== undefined) {
+      try {
+        payload = copyLocal(payload, 'payload')
+      } catch (error) {
+        return Promise.reject(error)
+      }
+    }
+    const timeoutMs = timeoutOf(options)
+    const caller = this.#pidOf(asker)
+    const request = calls.open({ asker, caller, to, tag, payload, timeoutMs, signal: options?.signal })
+    if (process !== undefined) {
+      this.table.pushRequest(process, to, request)
+    } else {
+      request.remote = this.table.remote
+      try {
+        this.table.remote.request(to, request)
+      } catch (error) {
+        request.fail(error)
+      }
+    }
+    if (timeoutMs === 0) calls.abandon(request, timeoutError(request))
+    return request.promise
+  }
+
+  /** Why a call is not even tried. */
+  #refuse(
+    asker: Process | undefined,
+    to: Pid,
+    process: Process | undefined,
+    tag: string,
+    options: WaitOptions | undefined,
+  ): unknown {
+    if (asker !== undefined) {
+      if (asker.phase === Phase.dead) return deadError(asker.pid)
+      if (asker.pid === to) {
+        return new TroupeError(
+          'ERR_CALLING_SELF',
+          `${to} calls ${show(tag)} on itself, which nobody could answer`,
+          {
+            pid: to,
+            tag,
+          },
+        )
+      }
+    }
+    if (options?.signal?.aborted === true) return options.signal.reason
+    if (process === undefined) {
+      expectTag('call', tag)
+      if (this.table.isHere(to)) return noprocError(to, tag)
+    } else {
+      if (process.phase === Phase.dead) return noprocError(to, tag)
+      if (process instanceof ActorProcess && !process.kind.calls.has(tag) && tag !== STOP) {
+        expectTag('call', tag)
+        return unknownTag(process.kind, 'call', tag)
+      }
+    }
+    if (!this.table.calls.full) return undefined
+    return new TroupeError(
+      'ERR_BUSY',
+      `${this.table.calls.size} calls of this node wait for replies already`,
+      {
+        limit: 'pendingCallsMax',
+      },
+    )
+  }
+
+  // Spawning.
+
+  /** As `node.spawn` and `ctx.spawn`: where and under which name is decided by the options. */
+  spawn(
+    speaker: Process | undefined,
+    def: AnyActor,
+    args: unknown,
+    options: SpawnOptions = {},
+  ): Promise<PinnedRef> {
+    specOf('spawn: def', def)
+    checkOptions('spawn', options, SPAWN_CHECKS)
+    if (options.name !== undefined) checkName('spawn: name', options.name)
+    if (speaker === undefined && (options.link === true || options.monitor === true)) {
+      throw new TypeError(
+        `spawn: ${options.link === true ? 'link' : 'monitor'}: expected to be used by a process`,
+      )
+    }
+    const { name, on, scope, restart } = options
+    const isLocal = (on === undefined || on === 'local') && (name === undefined || scope === 'node')
+    if (this.#spawner !== undefined && (!isLocal || (restart ?? 'temporary') !== 'temporary')) {
+      return this.#spawner.spawn(speaker, def, args, options)
+    }
+    if (!isLocal && on !== undefined && on !== 'local') {
+      throw new TypeError(`spawn: on: expected none on a node without others, got ${show(on)}`)
+    }
+    return this.spawnHere(speaker, def, args, options)
+  }
+
+  /** On this node. A `name` is one of this node; cluster-wide names come as `claim`. */
+  async spawnHere(
+    speaker: Process | undefined,
+    def: AnyActor,
+    args: unknown,
+    options: Omit<StartOptions, 'parent'>,
+  ): Promise<PinnedRef> {
+    const { copyLocal } = this.table
+    const copied = copyLocal === undefined ? args : copyLocal(args, 'args')
+    const { name, link, monitor, claim, timeoutMs, signal } = options
+    const parent = speaker?.pid
+    const started = this.start(def, copied, { parent, name, link, monitor, claim, timeoutMs, signal })
+    await started.done
+    return new PinnedRef(this, started.pid, { defName: def.name, speaker, monitor: started.monitor })
+  }
+
+  /** Makes the process, linked, monitored and named, and lets `init` run in a later turn. */
+  start(def: AnyActor, args: unknown, options: StartOptions): Started {
+    options.signal?.throwIfAborted()
+    const pid = this.table.ids.newPid()
+    const process = new ActorProcess(pid, this.#kindOf(def), args)
+    this.#admit(process, options.name)
+    const parent = options.parent === undefined ? undefined : this.table.find(options.parent)
+    if (options.link === true) {
+      process.parent = options.parent
+      if (parent !== undefined) this.table.link(parent, pid)
+    }
+    const monitor =
+      options.monitor === true && parent !== undefined ? this.monitor(parent, pid, undefined) : undefined
+    return { pid, monitor, done: this.#await(process, def, options) }
+  }
+
+  #await(process: ActorProcess, def: AnyActor, options: StartOptions): Promise<void> {
+    const { timeoutMs, signal, claim } = options
+    const { timers } = this.table
+    return new Promise((resolve, reject) => {
+      const timing = timers.after(timeoutOf({ timeoutMs }), () => {
+        starter.because('timeout')
+        this.table.die(process, 'killed')
+      })
+      const aborted = (): void => {
+        starter.rejectWith(signal?.reason)
+        this.table.die(process, 'killed')
+      }
+      const starter = new Starter(options.parent, def.name, error => {
+        timers.cancel(timing)
+        signal?.removeEventListener('abort', aborted)
+        if (error === undefined) resolve()
+        else reject(error)
+      })
+      process.starter = starter
+      signal?.addEventListener('abort', aborted)
+      if (claim === undefined) {
+        this.table.start(process)
+        return
+      }
+      claim(process.pid).then(
+        () => this.table.start(process),
+        error => {
+          starter.rejectWith(error)
+          this.table.die(process, 'normal')
+        },
+      )
+    })
+  }
+
+  #admit(process: Process, name: string | undefined): void {
+    if (name !== undefined) this.table.names.register(name, process)
+    try {
+      this.table.add(process)
+    } catch (error) {
+      this.table.names.freeAllOf(process)
+      throw error
+    }
+  }
+
+  #kindOf(def: AnyActor): ActorKind {
+    let kind = this.#kinds.get(def)
+    if (kind === undefined) {
+      kind = new ActorKind(this, def, specOf('spawn: def', def))
+      this.#kinds.set(def, kind)
+    }
+    return kind
+  }
+
+  /** A function-style process. Its name, if any, is one of this node. */
+  run(speaker: Process | undefined, fn: (self: Self) => unknown, options: RunOptions = {}): Pid {
+    expect('run: fn', fn, isFunction)
+    checkOptions('run', options, RUN_CHECKS)
+    if (options.name !== undefined) checkName('run: name', options.name)
+    if (options.link === true && speaker === undefined) {
+      throw new TypeError('run: link: expected to be used by a process')
+    }
+    const process = new FunctionProcess(this.table.ids.newPid(), this, fn)
+    this.#admit(process, options.name)
+    if (options.trapExit === true) process.trapping = true
+    if (options.link === true && speaker !== undefined) this.table.link(speaker, process.pid)
+    this.table.start(process)
+    return process.pid
+  }
+
+  // Finding.
+
+  ref(pid: Pid, options: RefOptions): PinnedRef {
+    return new PinnedRef(this, pid, options)
+  }
+
+  /** The holder of a name: on this node first, then beyond. */
+  resolve(name: string): Pid | 'pending' | undefined {
+    return this.table.names.holder(name)?.pid ?? this.#names?.resolve(name)
+  }
+
+  waitFor(name: string, timeoutMs: number): Promise<Pid | undefined> {
+    return this.#names === undefined ? Promise.resolve(undefined) : this.#names.wait(name, timeoutMs)
+  }
+
+  whereis(speaker: Process | undefined, name: string, def?: AnyActor): PinnedRef | undefined {
+    checkName('whereis: name', name)
+    const pid = this.resolve(name)
+    if (pid === undefined || pid === 'pending') return undefined
+    if (def !== undefined) specOf('whereis: def', def)
+    const process = this.table.find(pid)
+    const defName = process instanceof ActorProcess ? process.kind.def.name : this.#names?.definition?.(name)
+    if (def !== undefined && defName !== undefined && defName !== def.name) {
+      throw new TypeError(
+        `whereis(${show(name)}): expected the actor ${show(def.name)}, got ${show(defName)}`,
+      )
+    }
+    return new PinnedRef(this, pid, { defName: defName ?? def?.name, speaker })
+  }
+
+  named(speaker: Process | undefined, name: string, def?: AnyActor): NamedRef {
+    checkName('named: name', name)
+    if (def !== undefined) specOf('named: def', def)
+    return new NamedRef(this, name, { defName: def?.name, speaker })
+  }
+
+  /** A further name of this node for a process of this node. */
+  registerHere(name: string, pid: Pid): void {
+    checkName('register: name', name)
+    const process = this.table.find(pid)
+    if (process === undefined)
+      throw new TroupeError('ERR_NOPROC', `register: there is no process ${pid} here`, { pid })
+    this.table.names.register(name, process)
+  }
+
+  // Watching.
+
+  monitor(owner: Process, to: Pid | string | NameOnNode, options: MonitorOptions | undefined): Ref {
+    const { monitors } = this.table
+    const asked = { owner, tag: options?.tag, alias: options?.alias }
+    if (to instanceof Pid) {
+      const watched = this.table.isHere(to) ? this.table.find(to) : to
+      return monitors.add({ ...asked, watched, deadPid: to, target: undefined })
+    }
+    if (typeof to === 'string') return this.#monitorName(asked, to)
+    if (!isNameOnNode(to))
+      throw new TypeError(`monitor: expected a pid, a name or { name, node }, got ${show(to)}`)
+    const watched = this.table.isHere(to) ? this.table.names.holder(to.name) : to
+    return monitors.add({ ...asked, watched, deadPid: undefined, target: { name: to.name, node: to.node } })
+  }
+
+  #monitorName(asked: { owner: Process; tag: unknown; alias: MonitorOptions['alias'] }, name: string): Ref {
+    checkName('monitor: name', name)
+    const holder = this.resolve(name)
+    const pid = holder === 'pending' ? undefined : holder
+    const watched = pid === undefined ? undefined : this.table.isHere(pid) ? this.table.find(pid) : pid
+    const target = { name, node: pid?.node ?? this.table.ids.node }
+    return this.table.monitors.add({ ...asked, watched, deadPid: pid, target })
+  }
+
+  demonitor(owner: Process, ref: Ref, flush: boolean): boolean {
+    const removed = this.table.monitors.remove(owner, ref)
+    if (flush && !removed) takeOut(owner, mail => mail instanceof DownSignal && mail.ref === ref)
+    return removed
+  }
+
+  unlink(process: Process, pid: Pid, flush: boolean): void {
+    this.table.unlink(process, pid)
+    if (flush) takeOut(process, mail => mail instanceof ExitSignal && mail.pid === pid)
+  }
+
+  timer(
+    kind: 'sendAfter' | 'startTimer' | 'sendEvery',
+    owner: Process,
+    request: { readonly ms: number; readonly to: To; readonly message: unknown },
+  ): Ref {
+    const { ms, to, message } = request
+    const pid = to instanceof Pid ? to : to instanceof PinnedRef ? to.pid : undefined
+    const process = pid === undefined ? undefined : this.table.find(pid)
+    if (pid !== undefined && process === undefined && this.table.isHere(pid)) return this.table.ids.newRef() // for the dead
+    const fire = (ref: Ref): void => {
+      if (kind === 'startTimer' && process !== undefined)
+        this.table.push(process, new TimerSignal(ref, message))
+      else this.#sendLate(to, kind === 'startTimer' ? { type: 'timer', ref, message } : message)
+    }
+    return this.table.sendTimers.set(owner, { ms, process, every: kind === 'sendEvery', fire })
+  }
+
+  /** What a timer sends has no sender left to be told of a mistake. */
+  #sendLate(to: To, message: unknown): void {
+    try {
+      this.sendFrom(undefined, to, message)
+    } catch (error) {
+      this.table.deadLetter(to as Pid, message, show(error))
+    }
+  }
+
+  // Telling.
+
+  /** `process` is about to end by a fault of its own. */
+  crashed(process: Process, reason: ExitReason): void {
+    this.crashes += 1
+    this.#hooks.crash(reportOf(process, reason))
+  }
+
+  info(process: Process): ProcessInfo {
+    const { ties } = process
+    return {
+      pid: process.pid,
+      definition: process instanceof ActorProcess ? process.kind.def.name : undefined,
+      names: [...(ties?.names ?? [])],
+      mailbox: process.mailbox?.length ?? 0,
+      links: ties?.links?.size ?? 0,
+      monitors: ties?.monitors?.size ?? 0,
+    }
+  }
+
+  /** Counters and gauges by name, `process.` in front. */
+  stats(): Readonly<Record<string, number>> {
+    const { table } = this
+    return {
+      'process.alive': table.size,
+      'process.spawned': table.counters.spawned,
+      'process.crashed': this.crashes,
+      'process.runnable': table.scheduler.queued,
+      'process.handled': table.scheduler.handled,
+      'process.deadLetters': table.counters.deadLetters,
+      'process.mailRefused': table.counters.refused,
+      'process.mailDropped': table.counters.dropped,
+      'process.names': table.names.size,
+      'process.aliases': table.monitors.aliases,
+      'process.timers': table.timers.size,
+      'process.calls.pending': table.calls.size,
+      'process.calls.timedOut': table.calls.timedOut,
+      'process.pidsInterned': table.ids.interned,
+    }
+  }
+
+  /** Stops listening to the operating-system process. */
+  close(): void {
+    this.#attribution?.close()
+  }
+}
+
+export const createActors = (options: ActorsOptions): Actors => new Actors(options)
+
+function expectTag(where: string, tag: unknown): void {
+  if (typeof tag !== 'string') throw new TypeError(`${where}: tag: expected a string, got ${show(tag)}`)
+}
+
+/** Removes the first piece of mail that fits. */
+function takeOut(process: Process, fits: (mail: unknown) => boolean): void {
+  const box = process.mailbox
+  if (box === undefined) return
+  for (let i = 0; i < box.length; i++) {
+    if (!fits(box.at(i))) continue
+    box.takeAt(i)
+    return
+  }
+}
+
+function reportOf(process: Process, reason: ExitReason): CrashReport {
+  const names = process.ties?.names
+  const base = { pid: process.pid, name: names?.values().next().value, reason }
+  if (!(process instanceof ActorProcess)) {
+    return { ...base, definition: undefined, tag: undefined, lastMessage: undefined, state: undefined }
+  }
+  const { mail, kind, state } = process
+  const asked =
+    mail instanceof Cast || (mail !== null && typeof mail === 'object' && 'tag' in mail) ? mail : undefined
+  const tag = asked !== undefined && typeof asked.tag === 'string' ? asked.tag : undefined
+  const lastMessage = asked !== undefined && 'payload' in asked ? asked.payload : mail
+  return { ...base, definition: kind.def.name, tag, lastMessage, state: shown(kind, state) }
+}
+
+/** A hook of the user that fails hides the state, not the crash. */
+function shown(kind: ActorKind, state: unknown): unknown {
+  const { inspect } = kind.spec
+  if (inspect === undefined) return state
+  try {
+    return inspect(state)
+  } catch (error) {
+    return `inspect failed: ${show(error)}`
+  }
+}

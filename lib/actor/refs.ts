@@ -1,0 +1,255 @@
+/**
+ * Addresses of actors. A pinned ref stands for one process; a named ref finds the holder at every use. Both may be
+ * bound to a process that they speak for; unbound ones speak for whose code is on the stack, else for the node.
+ */
+import { show, TroupeError } from '../base/errors.js'
+import type { Pid, Ref } from '../base/ids.js'
+import type { WaitOptions } from '../base/options.js'
+import { checkOptions, timeoutOf, WAIT_CHECKS } from '../base/options.js'
+import type { ExitReason } from '../base/reasons.js'
+import type { Sent } from '../process/mail.js'
+import { Phase, type Process } from '../process/process.js'
+import { STOP } from './actor-process.js'
+import type { Actors } from './actors.js'
+import type { ActorRef } from './api.js'
+
+const kInspect = Symbol.for('nodejs.util.inspect.custom')
+
+/** A ref as the runtime sees it, where the types of its actor mean nothing. */
+export interface UntypedRef {
+  readonly pid: Pid | undefined
+  call(tag: string, ...rest: unknown[]): Promise<unknown>
+  cast(tag: string, ...payload: unknown[]): Sent
+  send(message: unknown): Sent
+}
+
+export class PinnedRef implements UntypedRef {
+  readonly pid: Pid
+  readonly monitor: Ref | undefined
+  readonly #actors: Actors
+  readonly #defName: string | undefined
+  readonly #speaker: Process | undefined
+  /** The process itself, when it lives here: no lookup per message. */
+  readonly #process: Process | undefined
+
+  constructor(actors: Actors, pid: Pid, options: RefOptions = {}) {
+    this.pid = pid
+    this.monitor = options.monitor
+    this.#actors = actors
+    this.#defName = options.defName
+    this.#speaker = options.speaker
+    this.#process = actors.table.find(pid)
+  }
+
+  get name(): undefined {
+    return undefined
+  }
+
+  get definition(): string | undefined {
+    return this.#defName
+  }
+
+  call(tag: string, payload?: unknown, options?: WaitOptions): Promise<unknown> {
+    return this.#actors.ask(this.#speaker, this.pid, this.#process, tag, payload, options)
+  }
+
+  cast(tag: string, payload?: unknown): Sent {
+    return this.#actors.castTo(this.#speaker, this.pid, this.#process, tag, payload)
+  }
+
+  send(message: unknown): Sent {
+    const process = this.#process
+    if (process === undefined || process.phase === Phase.dead) {
+      return this.#actors.sendTo(this.#speaker, this.pid, message)
+    }
+    return this.#actors.deliver(process, message)
+  }
+
+  stop(reason: ExitReason = 'normal', options?: WaitOptions): Promise<void> {
+    return this.#actors.ask(this.#speaker, this.pid, this.#process, STOP, reason, options) as Promise<void>
+  }
+
+  speakingFor(speaker: Process | undefined): PinnedRef {
+    if (speaker === this.#speaker) return this
+    return new PinnedRef(this.#actors, this.pid, { defName: this.#defName, speaker, monitor: this.monitor })
+  }
+
+  /** Where messages through `ctx.send` go without a detour. */
+  get process(): Process | undefined {
+    return this.#process
+  }
+
+  toString(): string {
+    return this.#defName === undefined ? `ref ${this.pid}` : `${this.#defName} ${this.pid}`
+  }
+
+  toJSON(): string {
+    return this.toString()
+  }
+
+  [kInspect](): string {
+    return this.toString()
+  }
+}
+
+export interface RefOptions {
+  readonly defName?: string | undefined
+  readonly speaker?: Process | undefined
+  readonly monitor?: Ref | undefined
+}
+
+/** Uses of one name that wait for its next holder. Further ones are refused: `'full'`, `ERR_BUSY`. */
+const WAITING_MAX = 1_024
+
+/**
+ * Resolves at every use. While the name is between holders, what is said waits, in order, until there is one or
+ * `timeoutMs` is over; then calls reject with `ERR_TIMEOUT` and messages are dead letters. What was delivered once is
+ * never sent again.
+ */
+export class NamedRef implements UntypedRef {
+  readonly name: string
+  readonly #actors: Actors
+  readonly #defName: string | undefined
+  readonly #speaker: Process | undefined
+  #waiting: ((holder: Pid | undefined) => void)[] | undefined = undefined
+
+  constructor(actors: Actors, name: string, options: RefOptions = {}) {
+    this.name = name
+    this.#actors = actors
+    this.#defName = options.defName
+    this.#speaker = options.speaker
+  }
+
+  get pid(): Pid | undefined {
+    const holder = this.#actors.resolve(this.name)
+    return holder === 'pending' ? undefined : holder
+  }
+
+  get definition(): string | undefined {
+    return this.#defName
+  }
+
+  call(tag: string, payload?: unknown, options?: WaitOptions): Promise<unknown> {
+    return this.#ask(tag, payload, options)
+  }
+
+  cast(tag: string, payload?: unknown): Sent {
+    return this.#tell(payload, pid => this.#actors.castTo(this.#speaker, pid, this.#find(pid), tag, payload))
+  }
+
+  send(message: unknown): Sent {
+    return this.#tell(message, pid => this.#actors.sendTo(this.#speaker, pid, message))
+  }
+
+  stop(reason: ExitReason = 'normal', options?: WaitOptions): Promise<void> {
+    return this.#ask(STOP, reason, options) as Promise<void>
+  }
+
+  speakingFor(speaker: Process | undefined): NamedRef {
+    if (speaker === this.#speaker) return this
+    return new NamedRef(this.#actors, this.name, { defName: this.#defName, speaker })
+  }
+
+  toString(): string {
+    return `${this.#defName ?? 'ref'} ${show(this.name)}`
+  }
+
+  toJSON(): string {
+    return this.toString()
+  }
+
+  [kInspect](): string {
+    return this.toString()
+  }
+
+  #find(pid: Pid): Process | undefined {
+    return this.#actors.table.find(pid)
+  }
+
+  async #ask(tag: string, payload: unknown, options: WaitOptions | undefined): Promise<unknown> {
+    checkOptions('call', options, WAIT_CHECKS)
+    const speaker = this.#actors.speakerOf(this.#speaker)
+    const timeoutMs = timeoutOf(options)
+    const startMs = this.#actors.table.timers.now()
+    let holder = this.#waiting === undefined ? this.#actors.resolve(this.name) : 'pending'
+    if (holder === 'pending') {
+      holder = await new Promise<Pid | undefined>((resolve, reject) => {
+        if (!this.#wait(timeoutMs, resolve)) reject(this.#busy(tag))
+      })
+      if (holder === undefined) throw this.#nobody(tag, timeoutMs)
+    }
+    if (holder === undefined) {
+      throw new TroupeError('ERR_NOPROC', `nobody is named ${show(this.name)} to call ${show(tag)} on`, {
+        name: this.name,
+        tag,
+      })
+    }
+    const leftMs = Math.max(0, timeoutMs - (this.#actors.table.timers.now() - startMs))
+    return this.#actors.ask(speaker, holder, this.#find(holder), tag, payload, {
+      ...options,
+      timeoutMs: leftMs,
+    })
+  }
+
+  #tell(message: unknown, tell: (pid: Pid) => Sent): Sent {
+    const holder = this.#waiting === undefined ? this.#actors.resolve(this.name) : 'pending'
+    if (holder === undefined) {
+      this.#actors.table.deadLetter(this.name, message, 'nobody has the name')
+      return 'ok'
+    }
+    if (holder !== 'pending') return tell(holder)
+    const waits = this.#wait(this.#actors.waitMs, pid => {
+      if (pid === undefined) this.#actors.table.deadLetter(this.name, message, 'nobody took the name in time')
+      else tell(pid)
+    })
+    return waits ? 'ok' : 'full'
+  }
+
+  /** False when too many wait already. */
+  #wait(timeoutMs: number, then: (holder: Pid | undefined) => void): boolean {
+    if (this.#waiting !== undefined) {
+      if (this.#waiting.length >= WAITING_MAX) return false
+      this.#waiting.push(then)
+      return true
+    }
+    const waiting = [then]
+    this.#waiting = waiting
+    const flush = (holder: Pid | undefined): void => {
+      this.#waiting = undefined
+      for (const next of waiting) next(holder)
+    }
+    void this.#actors.waitFor(this.name, timeoutMs).then(flush, () => flush(undefined))
+    return true
+  }
+
+  #busy(tag: string): TroupeError {
+    return new TroupeError(
+      'ERR_BUSY',
+      `${WAITING_MAX} uses of ${show(this.name)} wait for its next holder already`,
+      {
+        name: this.name,
+        tag,
+      },
+    )
+  }
+
+  #nobody(tag: string, timeoutMs: number): TroupeError {
+    return new TroupeError('ERR_TIMEOUT', `nobody took the name ${show(this.name)} within ${timeoutMs} ms`, {
+      name: this.name,
+      tag,
+      timeoutMs,
+    })
+  }
+}
+
+export const isRef = (value: unknown): value is PinnedRef | NamedRef =>
+  value instanceof PinnedRef || value instanceof NamedRef
+
+/** Gives a ref the types of its actor: the one place where they are believed. */
+export const typed = <D>(ref: PinnedRef | NamedRef): ActorRef<D> => ref as unknown as ActorRef<D>
+
+/** The same address, speaking for `speaker`. */
+export function boundTo(speaker: Process, ref: unknown, where: string): PinnedRef | NamedRef {
+  if (!isRef(ref)) throw new TypeError(`${where}: expected a ref, got ${show(ref)}`)
+  return ref.speakingFor(speaker)
+}
