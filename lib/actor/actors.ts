@@ -235,8 +235,10 @@ export class Actors {
     if (bound?.dead === true) throw deadError(bound.pid)
     const process = known?.dead === false ? known : this.table.find(to)
     if (process !== undefined) {
-      if (process instanceof ActorProcess && !process.kind.casts.has(tag))
+      if (process instanceof ActorProcess && !process.kind.casts.has(tag)) {
+        expectTag('cast', tag)
         throw unknownTag(process.kind, 'cast', tag)
+      }
       const { copyLocal } = this.table
       return this.table.push(
         process,
