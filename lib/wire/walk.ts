@@ -25,7 +25,6 @@ export class Survey {
   values = 0
   chars = 0
   bytes = 0
-  /** Public and mutable fields without `#`: this is the hot half of every send. */
   readonly valuesMax: number
 
   constructor(valuesMax: number) {
