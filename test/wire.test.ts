@@ -488,6 +488,13 @@ t.test('what may cross', async t => {
     }
   })
 
+  t.test('an object that is met twice arrives as two', async t => {
+    const shared = { x: 1 }
+    const [first, second] = cross([shared, shared]) as object[]
+    t.strictSame([first, second], [shared, shared])
+    t.not(first, second)
+  })
+
   t.test('a null-prototype object and a getter arrive as plain data, holes as undefined', async t => {
     t.strictSame(cross(Object.assign(Object.create(null), { x: 1 })), { x: 1 })
     t.strictSame(cross({ get x() { return 5 } }), { x: 5 }) // biome-ignore format: one line

@@ -4,7 +4,8 @@
  *   useRecords: false       plain maps: bodies are self-contained, and decoding compiles no code
  *   variableMapSize: true   objects of more than 65,535 keys, and own keys only
  *   moreTypes: true         a value that gets past the walk (a getter that changes its answer) becomes an extension
- *                           that every scan refuses; without this, typed arrays write stale memory of the encoder; also bigints beyond 64 bits
+ *                           that every scan refuses; without this, typed arrays write stale memory of the encoder.
+ *                           Also allows bigints beyond 64 bits
  *   useToJSON: false        `toJSON` is data like any other key
  *   copyBuffers: true       decoded buffers are no views of the input
  *   structuredClone: false  no references, hence no cycles
