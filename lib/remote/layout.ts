@@ -1,0 +1,150 @@
+/**
+ * Bodies of the frames between processes: a fixed little-endian prefix, texts (length u8, UTF-8), then the payload,
+ * which is MessagePack, or raw bytes under `Flag.raw`. Numbers are u48 where not said otherwise.
+ *
+ *   message    to │ payload                          monitor    watcher, watched, counter
+ *   cast       to, tag │ payload                     demonitor  counter
+ *   request    caller, to, id, tag │ payload         down       counter, watched or 0 │ reason
+ *   reply      id, failed u8 │ value or error        spawn      parent, id, link or 0, counter or 0, definition,
+ *   link       from, to, id                                     options length u32, options │ args
+ *   unlink     from, to, sent, received              spawned    id, failed u8 │ serial, or error
+ *   exit       from, to │ reason                     spawnKeep  id, keep u8
+ *   exitLink   from, to, sent, received │ reason     named      kind u8, name, then
+ *                                                               message: payload; cast: tag, payload;
+ *   errors are [code, message, detail]                          request: caller, id, tag, payload; monitor: watcher, counter
+ *
+ * One buffer per frame: the codec leaves room for header and prefix. Raw bytes from `TAIL_BYTES` on are not copied.
+ */
+import { TroupeError } from '../base/errors.js'
+import { NAME_BYTES_MAX } from '../base/limits.js'
+import type { OutFrame } from '../mesh/mesh.js'
+import type { Codec } from '../wire/codec.js'
+import { Flag, type FrameType, HEADER_BYTES } from '../wire/frame.js'
+
+/** Where a body begins in the buffer of a frame that goes out. */
+export const BODY = HEADER_BYTES
+const U48 = 6
+/** Below, copying into the frame is cheaper than a write of its own. */
+const TAIL_BYTES = 16_384
+const HIGH = 2 ** 32
+
+/** Where `count` u48 numbers end. */
+export const after = (at: number, count: number): number => at + count * U48
+
+export function writeU48(buffer: Buffer, value: number, at: number): number {
+  buffer.writeUInt32LE(value >>> 0, at)
+  buffer.writeUInt16LE((value / HIGH) & 0xffff, at + 4)
+  return at + U48
+}
+
+/** The caller has checked that the bytes are there. */
+export const readU48 = (buffer: Buffer, at: number): number =>
+  buffer.readUInt32LE(at) + buffer.readUInt16LE(at + 4) * HIGH
+
+/** Names the stream of one sender: well mixed, unsigned 32 bits, never 0, which is no stream. */
+export function pairOf(serial: number): number {
+  let hash = Math.imul(serial | 0, 0x9e3779b1) ^ Math.imul(serial / HIGH, 0x85ebca6b)
+  hash = Math.imul(hash ^ (hash >>> 16), 0x7feb352d)
+  hash = Math.imul(hash ^ (hash >>> 15), 0x846ca68b)
+  return (hash ^ (hash >>> 16)) >>> 0 || 1
+}
+
+/** Bytes that a text takes. Texts are tags and names: longer ones are a mistake of the caller. */
+export function textBytes(what: string, text: string): number {
+  const bytes = Buffer.byteLength(text)
+  if (bytes > NAME_BYTES_MAX) {
+    throw new RangeError(`${what}: expected at most ${NAME_BYTES_MAX} bytes, got ${bytes}`)
+  }
+  return 1 + bytes
+}
+
+/** `bytes` is what `textBytes` said. */
+export function writeText(buffer: Buffer, text: string, bytes: number, at: number): number {
+  buffer[at] = bytes - 1
+  buffer.write(text, at + 1)
+  return at + bytes
+}
+
+/** Where the text that begins at `at` ends. */
+export function textEnd(buffer: Buffer, at: number, end: number): number {
+  need(at + 1, end)
+  const next = at + 1 + (buffer[at] as number)
+  need(next, end)
+  return next
+}
+
+export const readText = (buffer: Buffer, at: number, next: number): string => buffer.toString('utf8', at + 1, next)
+
+/** The body goes on at least to `at`. */
+export function need(at: number, end: number): void {
+  if (at > end) throw malformed()
+}
+
+/** The body ends at `at`. */
+export function exactly(at: number, end: number): void {
+  if (at !== end) throw malformed()
+}
+
+export const malformed = (): TroupeError => new TroupeError('ERR_FRAME', 'a malformed body between processes')
+
+/** A frame whose body is a prefix of `bytes` and nothing else. */
+export function bare(type: FrameType, pair: number, bytes: number): OutFrame {
+  return { type, flags: 0, pair, head: Buffer.allocUnsafe(BODY + bytes), tail: undefined, refusable: false }
+}
+
+/** A frame around an encoded value that has room for header and prefix. */
+export const around = (type: FrameType, pair: number, head: Buffer): OutFrame => ({
+  type,
+  flags: 0,
+  pair,
+  head,
+  tail: undefined,
+  refusable: false,
+})
+
+export class Packer {
+  readonly #codec: Codec
+  readonly #bytesMax: number
+
+  constructor(codec: Codec, bytesMax: number) {
+    this.#codec = codec
+    this.#bytesMax = bytesMax
+  }
+
+  /** A frame with `prefix` bytes for the caller to fill in from `BODY` on. Throws `ERR_PAYLOAD`, `ERR_TOO_LARGE`. */
+  pack(type: FrameType, pair: number, refusable: boolean, prefix: number, payload: unknown): OutFrame {
+    if (Buffer.isBuffer(payload)) return this.#packRaw(type, pair, refusable, prefix, payload)
+    const head = this.#codec.encode(payload, BODY + prefix, 'payload')
+    this.#checkSize(head.length - BODY)
+    return { type, flags: 0, pair, head, tail: undefined, refusable }
+  }
+
+  /** As `pack`, with `between` behind the prefix. */
+  packBehind(type: FrameType, pair: number, prefix: number, between: Buffer, payload: unknown): OutFrame {
+    const raw = Buffer.isBuffer(payload)
+    const tail = raw ? payload : this.#codec.encode(payload, 0, 'payload')
+    this.#checkSize(prefix + between.length + tail.length)
+    const large = tail.length >= TAIL_BYTES
+    const head = Buffer.allocUnsafe(BODY + prefix + between.length + (large ? 0 : tail.length))
+    between.copy(head, BODY + prefix)
+    if (!large) tail.copy(head, BODY + prefix + between.length)
+    return { type, flags: raw ? Flag.raw : 0, pair, head, tail: large ? tail : undefined, refusable: true }
+  }
+
+  #packRaw(type: FrameType, pair: number, refusable: boolean, prefix: number, bytes: Buffer): OutFrame {
+    this.#checkSize(prefix + bytes.length)
+    const large = bytes.length >= TAIL_BYTES
+    const head = Buffer.allocUnsafe(BODY + prefix + (large ? 0 : bytes.length))
+    if (!large) bytes.copy(head, BODY + prefix)
+    return { type, flags: Flag.raw, pair, head, tail: large ? bytes : undefined, refusable }
+  }
+
+  /** The whole body counts: it is what the other end reassembles. */
+  #checkSize(bytes: number): void {
+    if (bytes <= this.#bytesMax) return
+    throw new TroupeError('ERR_TOO_LARGE', `payload: ${bytes} bytes, at most ${this.#bytesMax}`, {
+      bytes,
+      max: this.#bytesMax,
+    })
+  }
+}
