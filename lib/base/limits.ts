@@ -48,6 +48,12 @@ export interface Limits {
   readonly depthMax: number
   /** Values in one payload; control messages have 65,536. More: refused at the send, and by the pre-scan. */
   readonly valuesMax: number
+  /** Links and monitors that processes of one peer hold on processes here. Full: answered with `system_limit`. */
+  readonly peerEntriesMax: number
+  /** Processes that one peer asked for here and has not yet taken over. Full: `ERR_BUSY`. */
+  readonly peerSpawnsMax: number
+  /** An exit reason or error on the wire, encoded. Larger: a description of it is sent. */
+  readonly reasonBytesMax: number
   /** Encoded arguments of a process that is revived elsewhere. Larger: refused at the spawn. */
   readonly reviveArgsBytesMax: number
 }
@@ -78,6 +84,9 @@ export const LIMITS: Limits = Object.freeze({
   clientRequestsMax: 256,
   depthMax: 64,
   valuesMax: 1_048_576,
+  peerEntriesMax: 1_048_576,
+  peerSpawnsMax: 65_536,
+  reasonBytesMax: 64 * 1_024,
   reviveArgsBytesMax: 64 * 1_024,
 })
 

@@ -55,6 +55,9 @@ export abstract class Request extends Mail {
     this.caller = caller
   }
 
+  /** Where `remote/` keeps this request while it waits for a reply from another node. 0: nowhere. */
+  ticket = 0
+
   /** No answer is awaited (any more): replied, failed, timed out, aborted, or its caller is gone. */
   abstract readonly settled: boolean
   /**

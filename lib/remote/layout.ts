@@ -73,7 +73,8 @@ export function textEnd(buffer: Buffer, at: number, end: number): number {
   return next
 }
 
-export const readText = (buffer: Buffer, at: number, next: number): string => buffer.toString('utf8', at + 1, next)
+export const readText = (buffer: Buffer, at: number, next: number): string =>
+  buffer.toString('utf8', at + 1, next)
 
 /** The body goes on at least to `at`. */
 export function need(at: number, end: number): void {

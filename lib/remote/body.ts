@@ -1,0 +1,87 @@
+/**
+ * What comes in for processes: payloads still encoded, and requests that answer over the session they came by.
+ */
+import type { TroupeError } from '../base/errors.js'
+import type { Pid } from '../base/ids.js'
+import { Encoded, Request } from '../process/mail.js'
+import type { Codec } from '../wire/codec.js'
+
+/** A slice that is a smaller part of its memory than this is copied where it stays: it would pin the rest. */
+const SHARE = 4
+
+export class Body extends Encoded {
+  readonly byteLength: number
+  readonly #codec: Codec
+  readonly #raw: boolean
+  #buffer: Buffer
+  #start: number
+  #opened = false
+
+  constructor(codec: Codec, raw: boolean, buffer: Buffer, start: number, end: number) {
+    super()
+    this.byteLength = end - start
+    this.#codec = codec
+    this.#raw = raw
+    this.#buffer = buffer
+    this.#start = start
+  }
+
+  open(): unknown {
+    this.#opened = true
+    const end = this.#start + this.byteLength
+    if (!this.#raw) return this.#codec.decode(this.#buffer, this.#start, end)
+    this.#copyOut()
+    return this.#buffer.subarray(this.#start, this.#start + this.byteLength)
+  }
+
+  /** For a body that has to wait: copies it out of the chunk that it came in, if it is small in it. */
+  unpin(): void {
+    if (!this.#opened) this.#copyOut()
+  }
+
+  #copyOut(): void {
+    if (this.byteLength * SHARE >= this.#buffer.buffer.byteLength) return
+    this.#buffer = Buffer.from(this.#buffer.subarray(this.#start, this.#start + this.byteLength))
+    this.#start = 0
+  }
+}
+
+/** Sends the answer of one request. */
+export interface Answering {
+  readonly up: boolean
+  /** Throws what does not encode. */
+  answer(callee: number, id: number, value: unknown): void
+  refuse(callee: number, id: number, error: TroupeError): void
+}
+
+export class RemoteRequest extends Request {
+  readonly #way: Answering
+  readonly #callee: number
+  readonly #id: number
+  #done = false
+
+  /** `callee` is a serial: the answer travels in that process's stream. */
+  constructor(way: Answering, id: number, caller: Pid, callee: number, tag: string, payload: unknown) {
+    super(tag, payload, caller)
+    this.#way = way
+    this.#callee = callee
+    this.#id = id
+  }
+
+  /** A caller that timed out is not known here; its session's end is. */
+  get settled(): boolean {
+    return this.#done || !this.#way.up
+  }
+
+  reply(value: unknown): void {
+    if (this.settled) return
+    this.#way.answer(this.#callee, this.#id, value)
+    this.#done = true
+  }
+
+  fail(error: TroupeError): void {
+    if (this.settled) return
+    this.#done = true
+    this.#way.refuse(this.#callee, this.#id, error)
+  }
+}
