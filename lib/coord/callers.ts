@@ -11,7 +11,7 @@
  */
 import type { Alarm } from './alarms.js'
 import { type Entry, type Owner, ownerOf, type Since } from './slot-data.js'
-import type { AskKind, Told } from './slot-messages.js'
+import type { AskKind, Holds, Told } from './slot-messages.js'
 import type { Answer, Core, Slot } from './slot-state.js'
 import { isUp, type Peer } from './view.js'
 
@@ -79,6 +79,12 @@ export class Callers {
     return [...this.#asks.values()].map(({ key, serial }) => ({ key, serial }))
   }
 
+  /** What this home says of an owner: it holds the key, or asks for it; it ended and its record stays; or nothing. */
+  state(key: string, serial: number | undefined): Holds {
+    if (this.holds(key, serial)) return 'yes'
+    return this.#mine.has(key) && this.#mine.get(key)!.serial === undefined ? 'kept' : 'no'
+  }
+
   /** Does an owner here with that serial hold the key, or ask for it? */
   holds(key: string, serial: number | undefined): boolean {
     if (this.#mine.has(key) && this.#mine.get(key)!.serial === serial) return true
@@ -122,6 +128,11 @@ export class Callers {
     if (this.#asks.size >= core.limits.asksMax || this.#mine.size >= core.limits.holdingsMax) {
       core.counters.overflow++
       core.effects.answer(id, refusal('unavailable'))
+      return id
+    }
+    const held = this.#mine.get(ask.key)
+    if (ask.kind === 'replace' && held?.serial !== undefined) {
+      core.effects.answer(id, refusal('taken', ownerOf(held)))
       return id
     }
     this.#add(caller)
@@ -177,8 +188,7 @@ export class Callers {
   reroute(slot?: Slot): void {
     for (const caller of [...this.#asks.values()]) {
       if (slot !== undefined && this.#core.slotOf(caller.key) !== slot) continue
-      if (caller.retry === undefined && this.target(this.#core.slotOf(caller.key)) !== caller.target)
-        this.#route(caller)
+      if (caller.retry === undefined && this.target(this.#core.slotOf(caller.key)) !== caller.target) this.#route(caller)
     }
   }
 
@@ -209,23 +219,14 @@ export class Callers {
   #hold(caller: Caller, entry: Entry): void {
     const held = this.#mine.get(entry.key)
     this.#mine.set(entry.key, entry)
-    if (
-      held !== undefined &&
-      held.serial !== undefined &&
-      held.serial !== entry.serial &&
-      caller.kind !== 'replace'
-    ) {
+    if (held !== undefined && held.serial !== undefined && held.serial !== entry.serial) {
       this.#core.effects.lost(held, ownerOf(entry), this.#core.resolver === 'oldest')
     }
     this.#core.counters.granted++
     this.#finish(caller, { ok: true, entry })
   }
 
-  #refused(
-    caller: Caller,
-    why: 'taken' | 'stale' | 'noproc' | 'unavailable',
-    owner: Owner | undefined,
-  ): void {
+  #refused(caller: Caller, why: 'taken' | 'stale' | 'noproc' | 'unavailable', owner: Owner | undefined): void {
     this.#core.counters.refused++
     this.#withdraw(caller, refusal(why, owner), false)
   }
@@ -276,9 +277,7 @@ export class Callers {
 
   /** A restart in place: the caller's entry stands for the record that it replaces. */
   #replacing(entry: Entry): boolean {
-    return this.#callersOf(entry.key).some(
-      caller => caller.entry !== undefined && (caller.kind === 'replace' || caller.serial === entry.serial),
-    )
+    return this.#callersOf(entry.key).some(caller => caller.entry !== undefined && (caller.kind === 'replace' || caller.serial === entry.serial))
   }
 
   #callersOf(key: string): readonly Caller[] {

@@ -2,18 +2,9 @@
  * One node as a member: it promises, stores what registrars decide, answers for the owners that live here, and
  * believes what other nodes say of their own owners. All of it is idempotent: anything may come twice.
  */
-import type { Registrar } from './registrar.js'
-import {
-  type Entry,
-  type Life,
-  outranks,
-  sameEntry,
-  sameHolding,
-  sameLife,
-  sameTerm,
-  type Term,
-} from './slot-data.js'
-import type { Accept, Confirm, Digest, Lose, Release, Seal } from './slot-messages.js'
+import { claimOf, type Registrar } from './registrar.js'
+import { type Entry, type Life, outranks, sameHolding, sameLife, sameTerm, type Term } from './slot-data.js'
+import type { Accept, Confirm, Digest, Holds, Lose, Release, Seal } from './slot-messages.js'
 import type { Core, Slot } from './slot-state.js'
 import type { Peer } from './view.js'
 
@@ -70,27 +61,26 @@ export class Member {
     this.#core.post(from, { type: 'ack', slot: index, n, no, key, holds: this.#store(key, entry) })
   }
 
-  /** False when the owner should live here and does not. */
-  #store(key: string, entry: Entry | undefined): boolean {
+  #store(key: string, entry: Entry | undefined): Holds {
     const { table, view, callers } = this.#core
     if (entry === undefined) {
       table.put(key, undefined)
-      return true
+      return 'yes'
     }
     if (sameLife(entry.home, view.me)) {
-      if (!callers.holds(key, entry.serial)) return false
+      const holds = callers.state(key, entry.serial)
+      if (holds !== 'yes') return holds
       callers.accepted(entry)
     } else {
       this.#core.learn(entry.home)
     }
-    const stays = view.of(entry.home).state !== 'gone' || entry.value !== undefined
-    table.put(key, stays ? entry : undefined)
-    return true
+    table.put(key, entry)
+    return 'yes'
   }
 
   onConfirm(from: Peer, { slot: index, n, key, serial }: Confirm): void {
     if (this.#promised(from, index, n) === undefined) return
-    const holds = this.#core.callers.holds(key, serial)
+    const holds = this.#core.callers.state(key, serial)
     this.#core.post(from, { type: 'held', slot: index, n, key, serial, holds })
   }
 
@@ -104,7 +94,7 @@ export class Member {
     this.#registrar.gone(this.#core.slotOf(key), claimOf(from, key, serial), keep)
   }
 
-  // ---- a new session: the peer says all that it holds ----
+  // ---- a new session: the peer says all that it holds in slots of this registrar ----
 
   forgetDigest(peer: Peer): void {
     this.#digests.delete(peer)
@@ -125,39 +115,17 @@ export class Member {
     this.#believe(from, whole)
   }
 
-  /** What it does not list is gone, what is missing here is stored: accepts and releases that were lost. */
+  /**
+   * What it does not list may have been entered since it wrote, by a registrar on another session: so only the
+   * registrar of the slot cares, and asks.
+   */
   #believe(from: Peer, { entries, asking }: Digest): void {
-    const { table } = this.#core
     const listed = new Map(entries.map(entry => [entry.key, entry]))
     const asked = new Set(asking.map(({ key, serial }) => `${serial} ${key}`))
-    for (const entry of table.all()) {
+    for (const entry of this.#core.table.all()) {
       if (!sameLife(entry.home, from) || asked.has(`${entry.serial} ${entry.key}`)) continue
       const said = listed.get(entry.key)
-      if (said !== undefined && sameHolding(said, entry)) continue
-      // Replaced in place since: the registrar's accept is still out, and comes again.
-      if (said?.serial !== undefined) continue
-      this.#registrar.gone(this.#core.slotOf(entry.key), entry, said !== undefined)
+      if (said === undefined || !sameHolding(said, entry)) this.#registrar.doubt(this.#core.slotOf(entry.key), entry)
     }
-    for (const entry of entries) this.#restore(from, entry)
-  }
-
-  /** The registrar of the slot knows better: it seals whoever comes back. */
-  #restore(from: Peer, entry: Entry): void {
-    const { table } = this.#core
-    const own = sameLife(entry.home, from) && this.#core.slotOf(entry.key).role === undefined
-    const missing = table.get(entry.key) === undefined
-    if (own && missing && !sameEntry(undefined, entry)) table.put(entry.key, entry)
   }
 }
-
-const claimOf = (home: Life, key: string, serial: number | undefined): Entry => ({
-  key,
-  home,
-  serial,
-  since: { n: 0, node: home.node, seq: 0 },
-  confirmed: undefined,
-  value: KEPT,
-})
-
-/** Stands for a value that this message does not carry. */
-const KEPT = true

@@ -19,6 +19,7 @@ import { compareIds } from '../base/ids.js'
 import {
   compareClaims,
   type Entry,
+  type Life,
   outranks,
   ownerOf,
   sameEntry,
@@ -100,8 +101,7 @@ export class Registrar {
     const role = slot.role
     if (role === undefined) return
     slot.role = undefined
-    for (const line of role.lines.values())
-      for (const request of [...line.waiting]) this.#tell(line, request, 'retry')
+    for (const line of role.lines.values()) for (const request of [...line.waiting]) this.#tell(line, request, 'retry')
   }
 
   onNack(peer: Peer, message: Nack): void {
@@ -114,8 +114,7 @@ export class Registrar {
       slot.seen = Math.max(slot.seen, promised.n)
     }
     const role = slot.role
-    if (message.n === 0)
-      return this.#vacant(slot, promised !== undefined && this.#core.view.of(promised).state === 'gone')
+    if (message.n === 0) return this.#vacant(slot, promised !== undefined && this.#core.view.of(promised).state === 'gone')
     if (role === undefined || role.n !== message.n) return
     if (promised === undefined || outranks(slot.promised!, promised)) return this.#sealPeer(slot, role, peer)
     this.drop(slot)
@@ -133,8 +132,7 @@ export class Registrar {
     slot.reseal?.stop()
     slot.reseal = alarms.set(now + times.retryMs * (2 + 4 * random()), () => {
       slot.reseal = undefined
-      if (slot.role === undefined && slot.promised !== undefined && sameLife(slot.promised, view.me))
-        this.seal(slot)
+      if (slot.role === undefined && slot.promised !== undefined && sameLife(slot.promised, view.me)) this.seal(slot)
     })
   }
 
@@ -164,7 +162,6 @@ export class Registrar {
     this.settle(slot)
   }
 
-  /** Entries of `peer` have left the table already. */
   left(slot: Slot, peer: Peer): void {
     const role = slot.role
     if (role === undefined) return
@@ -173,7 +170,21 @@ export class Registrar {
     role.parts.delete(peer)
     for (const losing of [...role.losing]) if (losing.peer === peer) remove(role.losing, losing)
     for (const line of role.lines.values()) this.#leftLine(slot, role, line, peer)
+    this.#free(slot, role, peer)
     this.settle(slot)
+  }
+
+  /**
+   * What `peer` held is free, unless it has a value. Everybody hides it who knows that `peer` is gone; that it is no
+   * more is the registrar's to say, as everything is, or tables would depend on who saw whom when.
+   */
+  #free(slot: Slot, role: Role, peer: Peer): void {
+    if (!role.open) return
+    for (const entry of this.#core.table.inSlot(slot.index)) {
+      if (entry.value !== undefined || !sameLife(entry.home, peer)) continue
+      const line = this.#line(role, entry.key)
+      if (line.contest.length === 0) this.#acceptAll(slot, role, line, undefined)
+    }
   }
 
   #leftLine(slot: Slot, role: Role, line: Line, peer: Peer): void {
@@ -185,12 +196,7 @@ export class Registrar {
     const entry = table.get(line.key)
     if (line.stage === 'ask' && (entry === undefined || view.of(entry.home) === peer)) line.stage = 'idle'
     if (line.contest.some(claim => view.of(claim.home) === peer)) {
-      this.#contest(
-        slot,
-        role,
-        line,
-        line.contest.filter(claim => view.of(claim.home) !== peer),
-      )
+      this.#contest(slot, role, line, line.contest.filter(claim => view.of(claim.home) !== peer))
     }
   }
 
@@ -274,13 +280,7 @@ export class Registrar {
   }
 
   /** All who may hold the key, best first; orphans only when there is nobody else. */
-  #claims(
-    role: Role,
-    key: string,
-    said: Said | undefined,
-    heard: ReadonlyMap<Peer, unknown>,
-    first: boolean,
-  ): Entry[] {
+  #claims(role: Role, key: string, said: Said | undefined, heard: ReadonlyMap<Peer, unknown>, first: boolean): Entry[] {
     const { view, table } = this.#core
     const live: Entry[] = []
     const orphans: Entry[] = []
@@ -309,9 +309,11 @@ export class Registrar {
     const { key, claims, heard, first } = on
     if (claims.length > 1) {
       const line = this.#line(role, key)
-      const same =
-        line.contest.length === claims.length && claims.every((c, i) => sameEntry(c, line.contest[i]))
-      if (!same) this.#contest(slot, role, line, claims)
+      const same = line.contest.length === claims.length && claims.every((c, i) => sameEntry(c, line.contest[i]))
+      if (!same) return this.#contest(slot, role, line, claims)
+      // The winner is being installed: who has answered only now was not among those it was sent to.
+      const late = [...heard.keys()].filter(peer => peer !== view.me)
+      if (line.stage === 'install') this.#accept(slot, role, line, line.accept?.entry, late)
       return
     }
     const entry = claims[0]
@@ -364,13 +366,7 @@ export class Registrar {
     const { view, table } = this.#core
     // Not before the role is open: until then the table is evidence.
     if (!role.open) return table.put(line.key, entry)
-    this.#accept(
-      slot,
-      role,
-      line,
-      entry,
-      view.up.filter(peer => peer !== view.me),
-    )
+    this.#accept(slot, role, line, entry, view.up.filter(peer => peer !== view.me))
   }
 
   /** The home has accepted, and all others; of the suspect fewer than half may lag. */
@@ -378,8 +374,7 @@ export class Registrar {
     const { accept } = line
     if (accept === undefined || accept.need.size === 0) return true
     for (const peer of accept.need) {
-      if (peer.state === 'alive' || (accept.entry !== undefined && sameLife(accept.entry.home, peer)))
-        return false
+      if (peer.state === 'alive' || (accept.entry !== undefined && sameLife(accept.entry.home, peer))) return false
     }
     const up = this.#core.view.up.length
     return (up - accept.need.size) * 2 > up
@@ -392,7 +387,7 @@ export class Registrar {
     if (role === undefined || role.n !== message.n || line?.accept?.no !== message.no) return
     line.accept.need.delete(peer)
     const { entry } = line.accept
-    if (!message.holds && entry !== undefined) this.gone(slot, entry, false)
+    if (message.holds !== 'yes' && entry !== undefined) this.gone(slot, entry, message.holds === 'kept')
     if (this.#ready(role)) this.#advance(slot, role, line)
   }
 
@@ -400,10 +395,8 @@ export class Registrar {
     if (slot.role !== role || !role.open) return
     if (line.stage === 'grant') this.#tryGrant(line)
     if (line.stage === 'install' && this.#accepted(line)) this.#installed(slot, role, line)
-    while (line.stage === 'idle' && line.waiting.length > 0 && slot.role === role)
-      this.#serve(slot, role, line)
-    if (line.stage === 'idle' && (line.accept === undefined || line.accept.need.size === 0))
-      role.lines.delete(line.key)
+    while (line.stage === 'idle' && line.waiting.length > 0 && slot.role === role) this.#serve(slot, role, line)
+    if (line.stage === 'idle' && (line.accept === undefined || line.accept.need.size === 0)) role.lines.delete(line.key)
   }
 
   // ---- requests ----
@@ -473,8 +466,7 @@ export class Registrar {
   #grant(slot: Slot, role: Role, line: Line, entry: Entry): void {
     const { from, ask } = line.waiting[0]!
     const { view, callers } = this.#core
-    if (from === view.me && !callers.holds(line.key, ask.serial))
-      return this.#tell(line, line.waiting[0]!, 'noproc')
+    if (from === view.me && !callers.holds(line.key, ask.serial)) return this.#tell(line, line.waiting[0]!, 'noproc')
     line.stage = 'grant'
     this.#acceptAll(slot, role, line, entry)
     this.#tryGrant(line)
@@ -507,8 +499,7 @@ export class Registrar {
 
   #serveDrop(slot: Slot, role: Role, line: Line, request: Waiting, entry: Entry | undefined): void {
     const { ask } = request
-    if (entry !== undefined && isUp(this.#core.view.of(entry.home)))
-      return this.#tell(line, request, 'taken', entry)
+    if (entry !== undefined && isUp(this.#core.view.of(entry.home))) return this.#tell(line, request, 'taken', entry)
     if (entry !== undefined && ask.since !== undefined && !sameSince(entry.since, ask.since)) {
       return this.#tell(line, request, 'stale')
     }
@@ -533,12 +524,12 @@ export class Registrar {
     const slot = this.#core.slotAt(message.slot)
     const role = slot.role
     const line = role?.lines.get(message.key)
-    if (role === undefined || role.n !== message.n || line === undefined) return
-    const asked = this.#asked(line)
-    if (asked === undefined || asked.serial !== message.serial || this.#core.view.of(asked.home) !== peer)
-      return
-    if (!message.holds) this.gone(slot, asked, false)
-    else if (line.stage === 'confirm') this.#install(slot, role, line)
+    if (role === undefined || role.n !== message.n) return
+    if (message.holds !== 'yes') return this.gone(slot, claimOf(peer, message.key, message.serial), message.holds === 'kept')
+    const asked = line && this.#asked(line)
+    if (line === undefined || asked === undefined || asked.serial !== message.serial) return
+    if (this.#core.view.of(asked.home) !== peer) return
+    if (line.stage === 'confirm') this.#install(slot, role, line)
     else {
       line.stage = 'idle'
       this.#tell(line, line.waiting[0]!, 'taken', asked)
@@ -602,6 +593,12 @@ export class Registrar {
 
   // ---- owners end ----
 
+  /** The home did not list this owner when it came back. */
+  doubt(slot: Slot, entry: Entry): void {
+    const role = slot.role
+    if (role !== undefined && !role.need.has(this.#core.view.of(entry.home))) this.#confirm(slot, role, entry)
+  }
+
   /** An owner gave the key up, or its home does not know it. With `keep` its record stays, for the home to replace. */
   gone(slot: Slot, entry: Entry, keep: boolean): void {
     const { table } = this.#core
@@ -649,6 +646,16 @@ export class Registrar {
     }
   }
 }
+
+/** An owner by name only: for comparing. Its value, which no message about an end carries, is taken as present. */
+export const claimOf = (home: Life, key: string, serial: number | undefined): Entry => ({
+  key,
+  home: { node: home.node, creation: home.creation },
+  serial,
+  since: { n: 0, node: home.node, seq: 0 },
+  confirmed: undefined,
+  value: true,
+})
 
 const add = (list: Entry[], entry: Entry): void => {
   const i = list.findIndex(other => sameHolding(other, entry))

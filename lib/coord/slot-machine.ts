@@ -55,7 +55,7 @@ export class SlotMachine {
   constructor(options: SlotMachineOptions) {
     const { effects, slots } = options
     this.#view = new View(options.self, options.limits.goneMax)
-    this.#table = new Table(slots, key => effects.changed(key, this.#table.get(key)))
+    this.#table = new Table(slots, key => effects.changed(key, this.entry(key)))
     const counters = newCounters()
     const core: Omit<Core, 'callers'> = {
       ...options,
@@ -121,7 +121,7 @@ export class SlotMachine {
       this.#hint(peer)
       this.#callers.resend(peer)
       this.#member.forgetDigest(peer)
-      const entries = this.#callers.holdings()
+      const entries = this.#callers.holdings(key => this.#isRegistrar(peer, key))
       this.#post(peer, { type: 'digest', entries, asking: this.#callers.asking(), last: true })
     })
   }
@@ -181,14 +181,20 @@ export class SlotMachine {
 
   // ---- reading ----
 
+  /** Undefined is free, as far as this node knows. */
   entry(key: string): Entry | undefined {
-    return this.#table.get(key)
+    const entry = this.#table.get(key)
+    return entry === undefined || (entry.value === undefined && this.#homeless(entry)) ? undefined : entry
   }
 
   /** The owner, unless the key is free or between owners. */
   owner(key: string): Owner | undefined {
     const entry = this.#table.get(key)
-    return entry === undefined || this.#view.of(entry.home).state === 'gone' ? undefined : ownerOf(entry)
+    return entry === undefined || this.#homeless(entry) ? undefined : ownerOf(entry)
+  }
+
+  #homeless(entry: Entry): boolean {
+    return this.#view.of(entry.home).state === 'gone'
   }
 
   /** What this node holds: its own copy of the entry, with `since`. */
@@ -196,6 +202,7 @@ export class SlotMachine {
     return this.#callers.mine(key)
   }
 
+  /** All of them, those hidden included. */
   entries(): Entry[] {
     return this.#table.all()
   }
@@ -309,13 +316,10 @@ export class SlotMachine {
     this.#viewChanged()
   }
 
-  /** What `peer` held is free when it is gone, or without an owner where it has a value; and back when it is back. */
+  /** What `peer` holds is hidden while it is gone, and in sight again when it is back. */
   #showAgain(peer: Peer): void {
     for (const entry of this.#table.all()) {
-      if (!sameLife(entry.home, peer)) continue
-      if (isUp(peer)) this.#core.effects.changed(entry.key, entry)
-      else if (entry.value === undefined) this.#table.put(entry.key, undefined)
-      else this.#core.effects.changed(entry.key, entry)
+      if (sameLife(entry.home, peer)) this.#core.effects.changed(entry.key, this.entry(entry.key))
     }
   }
 
@@ -331,6 +335,11 @@ export class SlotMachine {
       if (peer.learnt && !peer.session) this.#down(peer)
     })
     return peer
+  }
+
+  #isRegistrar(peer: Peer, key: string): boolean {
+    const { promised } = this.#core.slotOf(key)
+    return promised !== undefined && sameLife(promised, peer)
   }
 
   /** Slots of nobody are taken at once; those that should move, move when the view has been still for a while. */
@@ -356,8 +365,7 @@ export class SlotMachine {
     if (peer === this.#view.me) return
     for (const { index, promised } of this.#inOrder()) {
       if (promised === undefined || this.#view.of(promised).state !== 'gone') continue
-      if (this.#core.ring[index] === peer.node)
-        this.#post(peer, { type: 'nack', slot: index, n: 0, promised })
+      if (this.#core.ring[index] === peer.node) this.#post(peer, { type: 'nack', slot: index, n: 0, promised })
     }
   }
 

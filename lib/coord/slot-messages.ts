@@ -69,8 +69,7 @@ export interface Ack {
   readonly n: number
   readonly no: number
   readonly key: string
-  /** False: the owner should be here and is not. */
-  readonly holds: boolean
+  readonly holds: Holds
 }
 
 /** "Does this owner of yours live and hold the key?" */
@@ -88,8 +87,11 @@ export interface Held {
   readonly n: number
   readonly key: string
   readonly serial: number | undefined
-  readonly holds: boolean
+  readonly holds: Holds
 }
+
+/** What a home says of an owner of its own: `kept` is gone, but its record waits for a replacement there. */
+export type Holds = 'yes' | 'no' | 'kept'
 
 export interface Lose {
   readonly type: 'lose'
@@ -143,7 +145,7 @@ export interface Release {
   readonly keep: boolean
 }
 
-/** All that the sender holds, and what it asks for and has not been told of. */
+/** What the sender holds in slots that the receiver sealed, and what it asks for and has not been told of. */
 export interface Digest {
   readonly type: 'digest'
   readonly entries: readonly Entry[]

@@ -5,6 +5,7 @@
  *   node .build/test/model/slot-checker.js --case join --seed 17 --log                one run, told line by line
  */
 import { parseArgs } from 'node:util'
+import { slotOf } from '../../lib/coord/slot-hash.js'
 import type { Resolver } from '../../lib/coord/slot-state.js'
 import { runNaive } from './naive-registrar.js'
 import { type Process, World, type WorldNode } from './slot-world.js'
@@ -59,19 +60,15 @@ interface Shape {
 
 /** The first three have found each other before they start. */
 function settleStart(world: World, nodes: readonly WorldNode[]): void {
-  for (const node of nodes) {
-    const start = (): void => {
-      if (node.sees.size >= nodes.length) world.start(node)
-      else world.script.push(start)
-    }
-    world.script.push(start)
-  }
+  for (const node of nodes) world.script.push(() => startWhenJoined(world, node, nodes))
 }
 
-function startWhenJoined(world: World, node: WorldNode): void {
-  const others = world.live().filter(other => other !== node)
-  if (others.every(other => node.sees.has(other.node))) world.start(node)
-  else if (node.up) world.script.push(() => startWhenJoined(world, node))
+/** As the mesh does: when each node it has learnt of is connected, or has failed a dial (only a cut makes one fail). */
+function startWhenJoined(world: World, node: WorldNode, among: readonly WorldNode[] = world.nodes, tries = 0): void {
+  if (!node.up) return
+  const joined = among.every(other => !other.up || node.sees.has(other.node))
+  if (joined || (world.split && tries > 20)) world.start(node)
+  else world.script.push(() => startWhenJoined(world, node, among, tries + 1))
 }
 
 const anyOf = <T>(world: World, items: readonly T[]): T => items[Math.floor(world.random() * items.length)]!
@@ -144,10 +141,15 @@ function partition(world: World, processes: (Process | undefined)[]): void {
   })
 }
 
-/** Whoever is asked to revive does it somewhere. */
+/** Whoever is asked to revive does it somewhere, and tries again when that did not come about. */
 function reviving(world: World): void {
-  world.revive = (_at, entry) => {
+  world.revive = (at, entry) => {
     world.replace(anyOf(world, world.live()), entry)
+    world.finally.push(() => {
+      const term = at.up ? at.machine.term(slotOf(entry.key, world.slots)) : undefined
+      const still = term?.open === true && at.machine.entry(entry.key)
+      if (still && at.machine.owner(entry.key) === undefined) world.revive?.(at, still)
+    })
   }
 }
 
