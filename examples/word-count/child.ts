@@ -26,10 +26,14 @@ export class Child {
 
   constructor(name: string, seed: string | undefined, secret: string) {
     this.name = name
-    this.#process = fork(fileURLToPath(new URL('./node.js', import.meta.url)), seed === undefined ? [name] : [name, seed], {
-      env: { ...process.env, NODE_OPTIONS: '', TROUPE_SECRET: secret },
-      serialization: 'advanced',
-    })
+    this.#process = fork(
+      fileURLToPath(new URL('./node.js', import.meta.url)),
+      seed === undefined ? [name] : [name, seed],
+      {
+        env: { ...process.env, NODE_OPTIONS: '', TROUPE_SECRET: secret },
+        serialization: 'advanced',
+      },
+    )
     this.#process.on('message', said => this.#hear(said as Said))
     this.#process.on('exit', () => this.#gone())
   }

@@ -32,7 +32,9 @@ for (let i = 0; i < repeat; i++) {
   slowest.push(await round(VICTIMS[i % VICTIMS.length]!))
 }
 if (repeat > 1) {
-  console.log(`\n${repeat} of ${repeat} recovered; all names back after ${Math.max(...slowest)} ms at the latest`)
+  console.log(
+    `\n${repeat} of ${repeat} recovered; all names back after ${Math.max(...slowest)} ms at the latest`,
+  )
 }
 
 /** Throws unless the names came back and the counts are equal. Returns after how many ms the last name was back. */
@@ -42,7 +44,12 @@ async function round(role: Victim): Promise<number> {
   const nodes = await startThree()
   try {
     say('a, b and c are members of one cluster')
-    const placed = await nodes[0]!.ask<Map<string, string>>({ ask: 'begin', root, victim: role, paceMs: Number(values.pace) })
+    const placed = await nodes[0]!.ask<Map<string, string>>({
+      ask: 'begin',
+      root,
+      victim: role,
+      paceMs: Number(values.pace),
+    })
     say(`placed by the ring: ${[...placed].map(([name, node]) => `${name} on ${node}`).join(', ')}`)
 
     const doomed = placed.get(role === 'counter' ? [...placed.keys()][1]! : 'coordinator')!
@@ -62,7 +69,9 @@ async function round(role: Victim): Promise<number> {
     victim.kill()
     const share = Math.round((100 * before.counted.size) / before.files)
     if (share > 60) throw new Error(`${share} % were counted before a node could be killed: give more --pace`)
-    say(`${doomed} killed at ${share} %: lost are ${lostNames.join(', ')} and ${lost.length} files begun or counted`)
+    say(
+      `${doomed} killed at ${share} %: lost are ${lostNames.join(', ')} and ${lost.length} files begun or counted`,
+    )
 
     for (const { name, node, atMs } of await withDeadline(back, `the names ${lostNames} did not come back`)) {
       say(`${name} is back on ${node}, after ${Math.round(atMs - killedAt)} ms`)
@@ -70,7 +79,9 @@ async function round(role: Victim): Promise<number> {
     const backMs = Math.round(Math.max(...(await back).map(({ atMs }) => atMs)) - killedAt)
     const after = await reach(witness, 1, say)
     const again = lost.filter(file => after.counted.has(file) && after.counted.get(file) !== doomed)
-    say(`all ${after.files} files are counted; of the ${lost.length} lost ones ${again.length} were counted again`)
+    say(
+      `all ${after.files} files are counted; of the ${lost.length} lost ones ${again.length} were counted again`,
+    )
     compare(await witness.ask<Map<string, number>>({ ask: 'total' }), say)
     await Promise.all(survivors.map(node => node.ask({ ask: 'stop' })))
     return backMs
@@ -87,7 +98,10 @@ async function startThree(): Promise<readonly Child[]> {
   await Promise.all(others.map(node => once(node.told, 'ready')))
   const nodes = [first, ...others]
   for (const node of nodes) {
-    await until(`${node.name} sees three members`, async () => (await node.ask<string[]>({ ask: 'members' })).length === 3)
+    await until(
+      `${node.name} sees three members`,
+      async () => (await node.ask<string[]>({ ask: 'members' })).length === 3,
+    )
   }
   return nodes
 }
@@ -139,9 +153,12 @@ function withDeadline<T>(promise: Promise<T>, otherwise: string): Promise<T> {
 }
 
 function compare(total: ReadonlyMap<string, number>, say: (text: string) => void): void {
-  const different = [...new Set([...total.keys(), ...plain.keys()])].filter(word => total.get(word) !== plain.get(word))
+  const different = [...new Set([...total.keys(), ...plain.keys()])].filter(
+    word => total.get(word) !== plain.get(word),
+  )
   const sum = [...total.values()].reduce((a, b) => a + b, 0)
-  if (different.length > 0) throw new Error(`counts differ for ${different.length} words, e.g. ${different[0]}`)
+  if (different.length > 0)
+    throw new Error(`counts differ for ${different.length} words, e.g. ${different[0]}`)
   say(`${sum} words, ${total.size} different: the same as a plain count in one process`)
   const top = [...total].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1)).slice(0, 10)
   console.log(`  ${top.map(([word, n]) => `${word} ${n}`).join(', ')}`)

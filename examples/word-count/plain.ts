@@ -7,7 +7,8 @@ export function plainCount(folder: string, total = new Map<string, number>()): M
     const path = `${folder}/${entry.name}`
     if (entry.isDirectory()) plainCount(path, total)
     else if (entry.isFile() && entry.name.toLowerCase().endsWith('.md')) {
-      for (const [word, n] of countWords(readFileSync(path, 'utf8'))) total.set(word, (total.get(word) ?? 0) + n)
+      for (const [word, n] of countWords(readFileSync(path, 'utf8')))
+        total.set(word, (total.get(word) ?? 0) + n)
     }
   }
   return total

@@ -92,7 +92,8 @@ export class ActorProcess extends Process {
   begin(): Wait {
     let result: unknown
     try {
-      result = this.kind.spec.init(this.state, this.#ctx())
+      const args = this.state instanceof Encoded ? this.state.open() : this.state
+      result = this.kind.spec.init(args, this.#ctx())
     } catch (error) {
       return this.#startFailed(thrownReason(error))
     }

@@ -222,7 +222,7 @@ export interface NodeEvents {
   'name:registered': [event: { readonly name: string; readonly pid: Pid }]
   'name:released': [event: { readonly name: string }]
   /** This process lost its name in a conflict, after a partition healed. */
-  'name:conflict': [event: { readonly name: string; readonly winner: Pid; readonly loser: Pid }]
+  'name:conflict': [event: { readonly name: string; readonly winner: Pid | undefined; readonly loser: Pid }]
   /** A named process with `restart` ran out of its intensity; the name is free. */
   'name:gave-up': [event: { readonly name: string; readonly reason: ExitReason }]
 }

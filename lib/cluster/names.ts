@@ -8,8 +8,6 @@
 import { show, TroupeError } from '../base/errors.js'
 import type { IdSpace } from '../base/id-space.js'
 import type { Pid } from '../base/ids.js'
-import { NAME_BYTES_MAX } from '../base/limits.js'
-import { expect } from '../base/options.js'
 import type { Clock } from '../base/runtime.js'
 import type { Entry, Owner, Since } from '../coord/slot-data.js'
 import type { Answer } from '../coord/slot-state.js'
@@ -19,19 +17,6 @@ import { type NameRecord, readRecord, writeRecord } from './record.js'
 export interface NameWait {
   readonly timeoutMs: number
   readonly signal?: AbortSignal | undefined
-}
-
-/** Throws `TypeError` for what is no name. */
-export function checkName(where: string, name: unknown): asserts name is string {
-  expect(where, name, value =>
-    // Control characters would break every log line that shows the name.
-    typeof value === 'string' &&
-    value !== '' &&
-    Buffer.byteLength(value) <= NAME_BYTES_MAX &&
-    !/\p{Cc}/u.test(value)
-      ? undefined
-      : `a string of 1 to ${NAME_BYTES_MAX} bytes without control characters`,
-  )
 }
 
 type Waiter = () => void

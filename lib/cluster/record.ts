@@ -58,7 +58,7 @@ export function readRecord(value: unknown): NameRecord {
   }
 }
 
-function writePlacement(placement: Placement): string {
+export function writePlacement(placement: Placement): string {
   switch (placement.kind) {
     case 'node':
       return `node:${placement.node}`
@@ -69,7 +69,7 @@ function writePlacement(placement: Placement): string {
   }
 }
 
-function readPlacement(text: unknown): Placement | undefined {
+export function readPlacement(text: unknown): Placement | undefined {
   if (text === 'local' || text === 'ring') return { kind: text }
   if (typeof text !== 'string') return undefined
   if (text.startsWith('tag:')) return { kind: 'tag', tag: text.slice(4) }

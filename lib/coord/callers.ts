@@ -188,7 +188,8 @@ export class Callers {
   reroute(slot?: Slot): void {
     for (const caller of [...this.#asks.values()]) {
       if (slot !== undefined && this.#core.slotOf(caller.key) !== slot) continue
-      if (caller.retry === undefined && this.target(this.#core.slotOf(caller.key)) !== caller.target) this.#route(caller)
+      if (caller.retry === undefined && this.target(this.#core.slotOf(caller.key)) !== caller.target)
+        this.#route(caller)
     }
   }
 
@@ -226,7 +227,11 @@ export class Callers {
     this.#finish(caller, { ok: true, entry })
   }
 
-  #refused(caller: Caller, why: 'taken' | 'stale' | 'noproc' | 'unavailable', owner: Owner | undefined): void {
+  #refused(
+    caller: Caller,
+    why: 'taken' | 'stale' | 'noproc' | 'unavailable',
+    owner: Owner | undefined,
+  ): void {
     this.#core.counters.refused++
     this.#withdraw(caller, refusal(why, owner), false)
   }
@@ -277,7 +282,9 @@ export class Callers {
 
   /** A restart in place: the caller's entry stands for the record that it replaces. */
   #replacing(entry: Entry): boolean {
-    return this.#callersOf(entry.key).some(caller => caller.entry !== undefined && (caller.kind === 'replace' || caller.serial === entry.serial))
+    return this.#callersOf(entry.key).some(
+      caller => caller.entry !== undefined && (caller.kind === 'replace' || caller.serial === entry.serial),
+    )
   }
 
   #callersOf(key: string): readonly Caller[] {

@@ -125,7 +125,8 @@ export class Member {
     for (const entry of this.#core.table.all()) {
       if (!sameLife(entry.home, from) || asked.has(`${entry.serial} ${entry.key}`)) continue
       const said = listed.get(entry.key)
-      if (said === undefined || !sameHolding(said, entry)) this.#registrar.doubt(this.#core.slotOf(entry.key), entry)
+      if (said === undefined || !sameHolding(said, entry))
+        this.#registrar.doubt(this.#core.slotOf(entry.key), entry)
     }
   }
 }

@@ -101,7 +101,8 @@ export class Registrar {
     const role = slot.role
     if (role === undefined) return
     slot.role = undefined
-    for (const line of role.lines.values()) for (const request of [...line.waiting]) this.#tell(line, request, 'retry')
+    for (const line of role.lines.values())
+      for (const request of [...line.waiting]) this.#tell(line, request, 'retry')
   }
 
   onNack(peer: Peer, message: Nack): void {
@@ -114,7 +115,8 @@ export class Registrar {
       slot.seen = Math.max(slot.seen, promised.n)
     }
     const role = slot.role
-    if (message.n === 0) return this.#vacant(slot, promised !== undefined && this.#core.view.of(promised).state === 'gone')
+    if (message.n === 0)
+      return this.#vacant(slot, promised !== undefined && this.#core.view.of(promised).state === 'gone')
     if (role === undefined || role.n !== message.n) return
     if (promised === undefined || outranks(slot.promised!, promised)) return this.#sealPeer(slot, role, peer)
     this.drop(slot)
@@ -132,7 +134,8 @@ export class Registrar {
     slot.reseal?.stop()
     slot.reseal = alarms.set(now + times.retryMs * (2 + 4 * random()), () => {
       slot.reseal = undefined
-      if (slot.role === undefined && slot.promised !== undefined && sameLife(slot.promised, view.me)) this.seal(slot)
+      if (slot.role === undefined && slot.promised !== undefined && sameLife(slot.promised, view.me))
+        this.seal(slot)
     })
   }
 
@@ -196,7 +199,12 @@ export class Registrar {
     const entry = table.get(line.key)
     if (line.stage === 'ask' && (entry === undefined || view.of(entry.home) === peer)) line.stage = 'idle'
     if (line.contest.some(claim => view.of(claim.home) === peer)) {
-      this.#contest(slot, role, line, line.contest.filter(claim => view.of(claim.home) !== peer))
+      this.#contest(
+        slot,
+        role,
+        line,
+        line.contest.filter(claim => view.of(claim.home) !== peer),
+      )
     }
   }
 
@@ -280,7 +288,13 @@ export class Registrar {
   }
 
   /** All who may hold the key, best first; orphans only when there is nobody else. */
-  #claims(role: Role, key: string, said: Said | undefined, heard: ReadonlyMap<Peer, unknown>, first: boolean): Entry[] {
+  #claims(
+    role: Role,
+    key: string,
+    said: Said | undefined,
+    heard: ReadonlyMap<Peer, unknown>,
+    first: boolean,
+  ): Entry[] {
     const { view, table } = this.#core
     const live: Entry[] = []
     const orphans: Entry[] = []
@@ -309,7 +323,8 @@ export class Registrar {
     const { key, claims, heard, first } = on
     if (claims.length > 1) {
       const line = this.#line(role, key)
-      const same = line.contest.length === claims.length && claims.every((c, i) => sameEntry(c, line.contest[i]))
+      const same =
+        line.contest.length === claims.length && claims.every((c, i) => sameEntry(c, line.contest[i]))
       if (!same) return this.#contest(slot, role, line, claims)
       // The winner is being installed: who has answered only now was not among those it was sent to.
       const late = [...heard.keys()].filter(peer => peer !== view.me)
@@ -366,7 +381,13 @@ export class Registrar {
     const { view, table } = this.#core
     // Not before the role is open: until then the table is evidence.
     if (!role.open) return table.put(line.key, entry)
-    this.#accept(slot, role, line, entry, view.up.filter(peer => peer !== view.me))
+    this.#accept(
+      slot,
+      role,
+      line,
+      entry,
+      view.up.filter(peer => peer !== view.me),
+    )
   }
 
   /** The home has accepted, and all others; of the suspect fewer than half may lag. */
@@ -374,7 +395,8 @@ export class Registrar {
     const { accept } = line
     if (accept === undefined || accept.need.size === 0) return true
     for (const peer of accept.need) {
-      if (peer.state === 'alive' || (accept.entry !== undefined && sameLife(accept.entry.home, peer))) return false
+      if (peer.state === 'alive' || (accept.entry !== undefined && sameLife(accept.entry.home, peer)))
+        return false
     }
     const up = this.#core.view.up.length
     return (up - accept.need.size) * 2 > up
@@ -395,8 +417,10 @@ export class Registrar {
     if (slot.role !== role || !role.open) return
     if (line.stage === 'grant') this.#tryGrant(line)
     if (line.stage === 'install' && this.#accepted(line)) this.#installed(slot, role, line)
-    while (line.stage === 'idle' && line.waiting.length > 0 && slot.role === role) this.#serve(slot, role, line)
-    if (line.stage === 'idle' && (line.accept === undefined || line.accept.need.size === 0)) role.lines.delete(line.key)
+    while (line.stage === 'idle' && line.waiting.length > 0 && slot.role === role)
+      this.#serve(slot, role, line)
+    if (line.stage === 'idle' && (line.accept === undefined || line.accept.need.size === 0))
+      role.lines.delete(line.key)
   }
 
   // ---- requests ----
@@ -466,7 +490,8 @@ export class Registrar {
   #grant(slot: Slot, role: Role, line: Line, entry: Entry): void {
     const { from, ask } = line.waiting[0]!
     const { view, callers } = this.#core
-    if (from === view.me && !callers.holds(line.key, ask.serial)) return this.#tell(line, line.waiting[0]!, 'noproc')
+    if (from === view.me && !callers.holds(line.key, ask.serial))
+      return this.#tell(line, line.waiting[0]!, 'noproc')
     line.stage = 'grant'
     this.#acceptAll(slot, role, line, entry)
     this.#tryGrant(line)
@@ -499,7 +524,8 @@ export class Registrar {
 
   #serveDrop(slot: Slot, role: Role, line: Line, request: Waiting, entry: Entry | undefined): void {
     const { ask } = request
-    if (entry !== undefined && isUp(this.#core.view.of(entry.home))) return this.#tell(line, request, 'taken', entry)
+    if (entry !== undefined && isUp(this.#core.view.of(entry.home)))
+      return this.#tell(line, request, 'taken', entry)
     if (entry !== undefined && ask.since !== undefined && !sameSince(entry.since, ask.since)) {
       return this.#tell(line, request, 'stale')
     }
@@ -525,7 +551,8 @@ export class Registrar {
     const role = slot.role
     const line = role?.lines.get(message.key)
     if (role === undefined || role.n !== message.n) return
-    if (message.holds !== 'yes') return this.gone(slot, claimOf(peer, message.key, message.serial), message.holds === 'kept')
+    if (message.holds !== 'yes')
+      return this.gone(slot, claimOf(peer, message.key, message.serial), message.holds === 'kept')
     const asked = line && this.#asked(line)
     if (line === undefined || asked === undefined || asked.serial !== message.serial) return
     if (this.#core.view.of(asked.home) !== peer) return

@@ -54,9 +54,11 @@ export const sameLife = (a: Life, b: Life): boolean => a.creation === b.creation
 export const compareTerms = (a: Confirmed, b: Confirmed): number => a.n - b.n || compareIds(a.node, b.node)
 
 /** True when `a` is above `b`. Two lives of one node may draw the same number; then neither outranks the other. */
-export const outranks = (a: Confirmed, b: Confirmed | undefined): boolean => b === undefined || compareTerms(a, b) > 0
+export const outranks = (a: Confirmed, b: Confirmed | undefined): boolean =>
+  b === undefined || compareTerms(a, b) > 0
 
-export const sameTerm = (a: Term, b: Term | undefined): boolean => b !== undefined && a.n === b.n && sameLife(a, b)
+export const sameTerm = (a: Term, b: Term | undefined): boolean =>
+  b !== undefined && a.n === b.n && sameLife(a, b)
 
 export const compareSince = (a: Since, b: Since): number => compareTerms(a, b) || a.seq - b.seq
 

@@ -365,7 +365,8 @@ export class SlotMachine {
     if (peer === this.#view.me) return
     for (const { index, promised } of this.#inOrder()) {
       if (promised === undefined || this.#view.of(promised).state !== 'gone') continue
-      if (this.#core.ring[index] === peer.node) this.#post(peer, { type: 'nack', slot: index, n: 0, promised })
+      if (this.#core.ring[index] === peer.node)
+        this.#post(peer, { type: 'nack', slot: index, n: 0, promised })
     }
   }
 

@@ -24,7 +24,7 @@ import {
   u48,
 } from '../wire/control.js'
 import type { Confirmed, Entry, Owner, Since, Term } from './slot-data.js'
-import type { SlotMessage } from './slot-messages.js'
+import type { Holds, SlotMessage } from './slot-messages.js'
 
 const Id = {
   seal: 1,
@@ -51,6 +51,7 @@ const ENTRIES_MAX = 4_096
 type Wire = readonly unknown[]
 
 const slot = integer(0, SLOTS_MAX - 1)
+const holding: Schema<Holds> = oneOf('yes', 'no', 'kept')
 const number = integer(0, Number.MAX_SAFE_INTEGER)
 const key = string(NAME_BYTES_MAX)
 const serial = nullable(u48)
@@ -100,7 +101,7 @@ const BODIES = {
     ],
   ),
   [Id.ack]: body(
-    tuple<[number, number, number, string, boolean]>(slot, number, number, key, boolean),
+    tuple<[number, number, number, string, Holds]>(slot, number, number, key, holding),
     ([at, n, no, name, holds]) => [{ type: 'ack', slot: at, n, no, key: name, holds }],
   ),
   [Id.confirm]: body(
@@ -108,7 +109,7 @@ const BODIES = {
     ([at, n, name, of]) => [{ type: 'confirm', slot: at, n, key: name, serial: of ?? undefined }],
   ),
   [Id.held]: body(
-    tuple<[number, number, string, number | null, boolean]>(slot, number, key, serial, boolean),
+    tuple<[number, number, string, number | null, Holds]>(slot, number, key, serial, holding),
     ([at, n, name, of, holds]) => [{ type: 'held', slot: at, n, key: name, serial: of ?? undefined, holds }],
   ),
   [Id.lose]: body(

@@ -43,7 +43,13 @@ export class View {
     let lives = this.#lives.get(life.node)
     if (lives === undefined) this.#lives.set(life.node, (lives = []))
     for (const peer of lives) if (peer.creation === life.creation) return peer
-    const peer: Peer = { node: life.node, creation: life.creation, state: 'unknown', session: false, learnt: false }
+    const peer: Peer = {
+      node: life.node,
+      creation: life.creation,
+      state: 'unknown',
+      session: false,
+      learnt: false,
+    }
     lives.push(peer)
     return peer
   }

@@ -5,8 +5,16 @@ import type { Process } from './process.js'
 
 /** Throws `TypeError` for what can be nobody's name, here or in a cluster. */
 export function checkName(where: string, name: unknown): asserts name is string {
-  if (typeof name === 'string' && name !== '' && Buffer.byteLength(name) <= NAME_BYTES_MAX) return
-  throw new TypeError(`${where}: expected a name of 1 to ${NAME_BYTES_MAX} bytes, got ${show(name)}`)
+  const fits =
+    // Control characters would break every log line that shows the name.
+    typeof name === 'string' &&
+    name !== '' &&
+    Buffer.byteLength(name) <= NAME_BYTES_MAX &&
+    !/\p{Cc}/u.test(name)
+  if (fits) return
+  throw new TypeError(
+    `${where}: expected a name of 1 to ${NAME_BYTES_MAX} bytes without control characters, got ${show(name)}`,
+  )
 }
 
 export class LocalNames {

@@ -67,6 +67,21 @@ export class Monitors {
     return ref
   }
 
+  /** Notes a monitor of a process of another node that watches already: it was made together with that process. */
+  adopt(owner: Process, ref: Ref, watched: Pid): void {
+    const ties = owner.tied()
+    if (ties.monitors === undefined) ties.monitors = new Map()
+    const monitor: Monitor = {
+      ref,
+      watcher: owner,
+      watched,
+      target: undefined,
+      tag: undefined,
+      alias: undefined,
+    }
+    ties.monitors.set(ref.counter, monitor)
+  }
+
   /** True when it removed a live monitor. */
   remove(owner: Process, ref: Ref): boolean {
     const known = this.#edge.ids.isOwn(ref) ? owner.ties?.monitors?.get(ref.counter) : undefined

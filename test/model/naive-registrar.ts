@@ -130,7 +130,8 @@ export function runNaive(seed: number): readonly string[] {
     const pick = Math.floor(random() * choices)
     const link = busy[pick]
     if (link !== undefined) receive(link.from, link.to, link.queue.shift()!)
-    else if (pick === busy.length && script.length > 0) script.splice(Math.floor(random() * script.length), 1)[0]!()
+    else if (pick === busy.length && script.length > 0)
+      script.splice(Math.floor(random() * script.length), 1)[0]!()
     else register(retries.shift()!)
   }
   return violations

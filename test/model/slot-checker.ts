@@ -31,10 +31,27 @@ interface Started {
 }
 
 /** Three nodes that know each other, a fourth that joins, and two or three processes that want one name. */
-function begin(seed: number, split: boolean, log?: (line: string) => void, more: Partial<Shape> = {}): Started {
-  const world = new World({ seed, nodes: NODES, split, ...(log && { log }), slots: more.slots ?? 1, resolver: more.resolver ?? 'oldest' })
+function begin(
+  seed: number,
+  split: boolean,
+  log?: (line: string) => void,
+  more: Partial<Shape> = {},
+): Started {
+  const world = new World({
+    seed,
+    nodes: NODES,
+    split,
+    ...(log && { log }),
+    slots: more.slots ?? 1,
+    resolver: more.resolver ?? 'oldest',
+  })
   const [a, b, c, d] = world.nodes as [WorldNode, WorldNode, WorldNode, WorldNode]
-  for (const [x, y] of [[a, b], [b, c], [a, c]] as const) world.connect(x, y)
+  for (const [x, y] of [
+    [a, b],
+    [b, c],
+    [a, c],
+  ] as const)
+    world.connect(x, y)
   settleStart(world, [a, b, c])
   for (const x of [a, b, c]) world.script.push(() => world.connect(x, d))
   world.script.push(() => startWhenJoined(world, d))
@@ -64,7 +81,12 @@ function settleStart(world: World, nodes: readonly WorldNode[]): void {
 }
 
 /** As the mesh does: when each node it has learnt of is connected, or has failed a dial (only a cut makes one fail). */
-function startWhenJoined(world: World, node: WorldNode, among: readonly WorldNode[] = world.nodes, tries = 0): void {
+function startWhenJoined(
+  world: World,
+  node: WorldNode,
+  among: readonly WorldNode[] = world.nodes,
+  tries = 0,
+): void {
   if (!node.up) return
   const joined = among.every(other => !other.up || node.sees.has(other.node))
   if (joined || (world.split && tries > 20)) world.start(node)
@@ -83,7 +105,8 @@ function restartSome(world: World): void {
     world.crash(victim)
     world.script.push(() => {
       const again = world.boot(victim.index)
-      for (const other of world.live()) if (other !== again) world.script.push(() => world.connect(other, again))
+      for (const other of world.live())
+        if (other !== again) world.script.push(() => world.connect(other, again))
       world.script.push(() => startWhenJoined(world, again))
       if (world.random() < 0.5) world.script.push(() => world.register(again, 'x'))
     })
@@ -95,7 +118,8 @@ function endSome(world: World, processes: (Process | undefined)[], keep: () => b
     world.script.push(() => {
       const process = anyOf(world, processes)
       if (process !== undefined) world.end(process, keep())
-      if (world.random() < 0.5) world.script.push(() => processes.push(world.register(anyOf(world, world.live()), 'x')))
+      if (world.random() < 0.5)
+        world.script.push(() => processes.push(world.register(anyOf(world, world.live()), 'x')))
     })
   }
 }
@@ -187,7 +211,10 @@ export function tally(runs: number, run: (seed: number) => readonly string[], fr
     if (found.length === 0) continue
     bad++
     first ??= seed
-    const kind = found[0]!.replace(/[:0-9].*$/, '').replace(/ n$/, '').trim()
+    const kind = found[0]!
+      .replace(/[:0-9].*$/, '')
+      .replace(/ n$/, '')
+      .trim()
     kinds[kind] = (kinds[kind] ?? 0) + 1
   }
   return { bad, first, kinds }
