@@ -48,7 +48,7 @@ import type {
   To,
 } from './api.js'
 import { type Attribution, createAttribution } from './attribution.js'
-import { type AnyActor, specOf } from './define.js'
+import { type AnyActor, isDefinitionName, specOf } from './define.js'
 import { FunctionProcess } from './function-process.js'
 import { NamedRef, PinnedRef, type RefOptions } from './refs.js'
 import { isAnyRef, isNameOnNode } from './speaker.js'
@@ -343,7 +343,7 @@ export class Actors {
     args: unknown,
     options: SpawnOptions = {},
   ): Promise<PinnedRef> {
-    specOf('spawn: def', def)
+    if (!isDefinitionName(def)) specOf('spawn: def', def)
     checkOptions('spawn', options, SPAWN_CHECKS)
     if (options.name !== undefined) checkName('spawn: name', options.name)
     if (speaker === undefined && (options.link === true || options.monitor === true)) {
@@ -352,7 +352,10 @@ export class Actors {
       )
     }
     const { name, on, scope, restart } = options
-    const isLocal = (on === undefined || on === 'local') && (name === undefined || scope === 'node')
+    const isLocal =
+      !isDefinitionName(def) &&
+      (on === undefined || on === 'local') &&
+      (name === undefined || scope === 'node')
     if (this.#spawner !== undefined && (!isLocal || (restart ?? 'temporary') !== 'temporary')) {
       return this.#spawner.spawn(speaker, def, args, options)
     }
@@ -644,8 +647,18 @@ function reportOf(process: Process, reason: ExitReason): CrashReport {
   const asked =
     mail instanceof Cast || (mail !== null && typeof mail === 'object' && 'tag' in mail) ? mail : undefined
   const tag = asked !== undefined && typeof asked.tag === 'string' ? asked.tag : undefined
-  const lastMessage = asked !== undefined && 'payload' in asked ? asked.payload : mail
+  const lastMessage = opened(asked !== undefined && 'payload' in asked ? asked.payload : mail)
   return { ...base, definition: kind.def.name, tag, lastMessage, state: shown(kind, state) }
+}
+
+/** What came from another node is decoded once more: crashes are rare, and what was said is half of the report. */
+function opened(message: unknown): unknown {
+  if (!(message instanceof Encoded)) return message
+  try {
+    return message.open()
+  } catch (error) {
+    return `could not be decoded: ${show(error)}`
+  }
 }
 
 /** A hook of the user that fails hides the state, not the crash. */

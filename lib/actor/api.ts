@@ -215,7 +215,7 @@ export interface NodeEvents {
   'member:updated': [event: { readonly member: Member }]
   /** A message that reached nobody. */
   'dead-letter': [
-    event: { readonly to: Pid | string | NameOnNode; readonly message: unknown; readonly why: string },
+    event: { readonly to: Pid | Ref | string | NameOnNode; readonly message: unknown; readonly why: string },
   ]
   /** A process ended abnormally and nobody was linked or handled it. */
   crash: [event: CrashReport]
@@ -300,10 +300,14 @@ export interface Node {
   ): Promise<void>
   /** False when nobody had it. The process lives on. */
   unregister(name: string, options?: WaitOptions & { readonly scope?: 'cluster' | 'node' }): Promise<boolean>
-  /** Ends the holder of a cluster-wide name (`shutdown`) and deletes its restart record. Rejects with `ERR_NOPROC`. */
+  /**
+   * Ends the holder of a cluster-wide name, with `{ shutdown: { terminated: name } }`, and deletes its restart record.
+   * Rejects with `ERR_NOPROC`, `ERR_TIMEOUT` (it goes on), `ERR_UNAVAILABLE`.
+   */
   terminate(name: string, options?: WaitOptions): Promise<void>
   names(): readonly NameInfo[]
   processes(): readonly ProcessInfo[]
+  /** Of a process of this node. Throws `TypeError` for one of another, which can only be monitored. */
   isAlive(pid: Pid): boolean
 
   send(to: To, message: unknown): Sent

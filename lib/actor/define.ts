@@ -147,6 +147,16 @@ export const isActor = (value: unknown): value is AnyActor =>
   typeof (value as Partial<Defined>).name === 'string' &&
   typeof (value as Partial<Defined>).spec?.init === 'function'
 
+/** A definition that other nodes host, known here by its name alone: it can be spawned there, and not here. */
+export const definitionNamed = (name: string): AnyActor => Object.freeze({ name, spec: undefined })
+
+export const isDefinitionName = (value: unknown): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  'spec' in value &&
+  value.spec === undefined &&
+  !isActor(value)
+
 /** The callbacks behind a definition. Throws `TypeError` for anything else. */
 export function specOf(where: string, def: AnyActor): AnySpec {
   if (!isActor(def)) throw new TypeError(`${where}: expected what defineActor returned, got ${show(def)}`)

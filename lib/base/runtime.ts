@@ -121,6 +121,8 @@ export interface Disk {
 
 /** One per node. */
 export interface Runtime {
+  /** Time is virtual: nothing may depend on how fast the machine is. */
+  readonly simulated?: boolean | undefined
   readonly clock: Clock
   readonly random: Random
   readonly loop: Loop

@@ -14,7 +14,7 @@
 
 import type { Actors, NameResolver, Spawner } from '../actor/actors.js'
 import type { NameInfo, NodeEvents, SpawnOptions } from '../actor/api.js'
-import type { AnyActor } from '../actor/define.js'
+import { type AnyActor, isActor } from '../actor/define.js'
 import type { PinnedRef } from '../actor/refs.js'
 import { show, TroupeError } from '../base/errors.js'
 import type { IdSpace } from '../base/id-space.js'
@@ -137,7 +137,8 @@ export class Cluster implements Spawner, NameResolver, Holder {
     if (node === undefined) throw nowhere(placement, members())
     if (node !== this.#options.self) return this.#spawnThere(node, speaker, def, args, options, start)
     const record = this.#record(def.name, args, start)
-    const spawned = await actors.spawnHere(speaker, def, args, {
+    const { name } = def
+    const spawned = await actors.spawnHere(speaker, isActor(def) ? def : this.#hosted(name), args, {
       ...options,
       name: start.scope === 'node' ? start.name : undefined,
       claim: this.#claim(start, record, options.signal),
@@ -305,6 +306,11 @@ export class Cluster implements Spawner, NameResolver, Holder {
         definition,
       }
     })
+  }
+
+  /** The cluster-wide names of a process of this node. */
+  namesOf(pid: Pid): readonly string[] {
+    return [...(this.#named.get(pid.serial)?.records.keys() ?? [])]
   }
 
   /** A process of this node is dead and nobody was told yet: its names are freed, or kept for a restart. */

@@ -14,7 +14,7 @@ import type { NodeId } from '../base/ids.js'
 import type { Member } from '../base/member.js'
 import type { Runtime, Timer } from '../base/runtime.js'
 import type { MeshListener, Session } from '../mesh/mesh.js'
-import { FrameType, HEADER_BYTES } from '../wire/frame.js'
+import { FrameType } from '../wire/frame.js'
 import type { NewAsk } from './callers.js'
 import { type Entry, type Life, type Owner, ownerOf, sameLife } from './slot-data.js'
 import { SlotMachine } from './slot-machine.js'
@@ -277,19 +277,18 @@ export class Slots implements MeshListener {
   }
 
   #send(session: Session, messages: readonly SlotMessage[]): void {
-    const reserve = HEADER_BYTES + 1
-    const encoded = encodeBatch(messages, reserve)
+    const encoded = encodeBatch(messages, 1)
     if (encoded.length <= PART_BYTES_MAX) {
-      encoded[HEADER_BYTES] = LAST
+      encoded[0] = LAST
       session.sendSlot(FrameType.slot, encoded)
       return
     }
-    for (let at = reserve; at < encoded.length; at += PART_BYTES_MAX) {
+    for (let at = 1; at < encoded.length; at += PART_BYTES_MAX) {
       const part = encoded.subarray(at, at + PART_BYTES_MAX)
-      const frame = Buffer.allocUnsafe(reserve + part.length)
-      frame[HEADER_BYTES] = at + PART_BYTES_MAX >= encoded.length ? LAST : MORE
-      frame.set(part, reserve)
-      session.sendSlot(FrameType.slot, frame)
+      const body = Buffer.allocUnsafe(1 + part.length)
+      body[0] = at + PART_BYTES_MAX >= encoded.length ? LAST : MORE
+      body.set(part, 1)
+      session.sendSlot(FrameType.slot, body)
     }
   }
 }

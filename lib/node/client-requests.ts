@@ -11,7 +11,7 @@
  * It does not queue: a client with too many open requests is answered `ERR_BUSY`.
  */
 import type { ActorRef, CallOptions, Node, Self, SpawnOptions } from '../actor/api.js'
-import type { AnyActor } from '../actor/define.js'
+import { type AnyActor, definitionNamed } from '../actor/define.js'
 import { TroupeError } from '../base/errors.js'
 import type { IdSpace } from '../base/id-space.js'
 import { type Pid, parsePid } from '../base/ids.js'
@@ -186,7 +186,7 @@ export class ClientRequests implements MeshListener {
   async #spawn(self: Self, request: Request<'spawn'>): Promise<unknown> {
     const { definition, args, name, on, scope, restart, timeoutMs } = request
     // Hosted elsewhere, a definition is known here by its name alone, which is all that a remote spawn sends.
-    const def = this.#options.hosted.get(definition) ?? ({ name: definition } satisfies AnyActor)
+    const def = this.#options.hosted.get(definition) ?? definitionNamed(definition)
     const options: SpawnOptions = { name, on, scope, restart, timeoutMs }
     const speaker: UntypedSpeaker = self
     const { pid } = await speaker.spawn(def, args, options)

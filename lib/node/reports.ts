@@ -1,6 +1,6 @@
 import type { CrashReport } from '../actor/api.js'
 import { show } from '../base/errors.js'
-import type { Pid } from '../base/ids.js'
+import type { Pid, Ref } from '../base/ids.js'
 import { type Logger, RateLimiter, SILENT } from '../base/log.js'
 import type { Clock, Host } from '../base/runtime.js'
 import type { NameOnNode } from '../process/mail.js'
@@ -9,12 +9,13 @@ const EVERY_MS = 1_000
 const STACK_LINES = 12
 const TEXT_MAX = 2_000
 
-/** Warnings and errors to standard error, one line each; what a node does when it was given no logger. */
+/** Warnings and errors to standard error, every line with its origin; what a node does when it was given no logger. */
 export function standardLogger(host: Host, node: string): Logger {
   const line =
     (level: string) =>
-    (message: string): void =>
-      host.warn(`troupe ${node} ${level}: ${message}`)
+    (message: string): void => {
+      for (const part of message.split('\n')) host.warn(`troupe ${node} ${level}: ${part}`)
+    }
   return { ...SILENT, warn: line('warn'), error: line('error') }
 }
 
@@ -37,7 +38,7 @@ export class Reports {
     this.#log.error(`${crashText(report)}${suffix(held)}`, report)
   }
 
-  deadLetter(to: Pid | string | NameOnNode, message: unknown, why: string): void {
+  deadLetter(to: Pid | Ref | string | NameOnNode, message: unknown, why: string): void {
     const target = typeof to === 'object' && 'name' in to ? `${to.name} on ${to.node}` : String(to)
     const held = this.#limiter.admit(`dead-letter ${target}`)
     if (held === undefined) return

@@ -163,6 +163,11 @@ export class PendingCalls {
     if (request.undo !== undefined) request.undo()
   }
 
+  /** The node is at its end: whoever still waits is told so. */
+  failAll(error: unknown): void {
+    for (const list of this.#lists.values()) while (list.head !== undefined) list.head.fail(error)
+  }
+
   /** The caller waits no longer; a late reply is dropped. */
   abandon(request: LocalRequest, error: unknown): void {
     if (request.settled) return

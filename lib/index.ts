@@ -1,0 +1,43 @@
+/** troupe: actors, links, monitors, supervision and names across Node.js processes. */
+export type {
+  ActorRef,
+  Asked,
+  CallOptions,
+  Context,
+  CrashReport,
+  From,
+  InitContext,
+  MonitorOptions,
+  NameInfo,
+  Node,
+  NodeEvents,
+  NodeHealth,
+  NodeStats,
+  ProcessInfo,
+  ReceiveOptions,
+  RestartIntensity,
+  RunOptions,
+  Self,
+  Signal,
+  SpawnOptions,
+  Speaker,
+  To,
+} from './actor/api.js'
+export {
+  type ActorDef,
+  type ActorSpec,
+  type AnyActor,
+  type ArgsOf,
+  defineActor,
+  type Later,
+} from './actor/define.js'
+export { type ErrorCode, TroupeError } from './base/errors.js'
+export { type NodeId, Pid, parsePid, Ref, samePid, sameRef } from './base/ids.js'
+export type { Limits } from './base/limits.js'
+export type { Logger } from './base/log.js'
+export type { DownReason, Member, MemberState, MembersView } from './base/member.js'
+export type { WaitOptions } from './base/options.js'
+export { type ExitReason, isCleanExit, isShutdown } from './base/reasons.js'
+export { createNode } from './node/node.js'
+export type { NodeOptions } from './node/options.js'
+export type { DownSignal, ExitSignal, NameOnNode, Sent, TimerSignal } from './process/mail.js'

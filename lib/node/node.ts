@@ -1,0 +1,536 @@
+/**
+ * A node: every room below, composed. See README.md for the drawing and for the orders that matter.
+ *
+ *   starting ──▶ running ──▶ stopping ──▶ stopped        a start that fails goes to stopped and rejects
+ */
+
+import { ActorProcess, STOP } from '../actor/actor-process.js'
+import { type Actors, createActors } from '../actor/actors.js'
+import type {
+  ActorRef,
+  NameInfo,
+  Node,
+  NodeEvents,
+  NodeHealth,
+  NodeStats,
+  ProcessInfo,
+  RunOptions,
+  Self,
+  To,
+} from '../actor/api.js'
+import type { AnyActor, SpawnRest } from '../actor/define.js'
+import { refExtensions } from '../actor/ref-extensions.js'
+import { typed } from '../actor/refs.js'
+import { show, TroupeError } from '../base/errors.js'
+import { IdSpace } from '../base/id-space.js'
+import type { NodeId, Pid } from '../base/ids.js'
+import { type Logger, SILENT } from '../base/log.js'
+import type { DownReason, Member, MembersView } from '../base/member.js'
+import { checkOptions, isMs, oneOf, timeoutOf, WAIT_CHECKS, type WaitOptions } from '../base/options.js'
+import type { ExitReason } from '../base/reasons.js'
+import type { Address, Runtime } from '../base/runtime.js'
+import { Cluster } from '../cluster/cluster.js'
+import { RING_VERSION, slotOwners } from '../cluster/ring.js'
+import { HASH_VERSION, SLOTS } from '../coord/slot-hash.js'
+import { Slots } from '../coord/slots.js'
+import { createMesh } from '../mesh/full-mesh.js'
+import type { Mesh, MeshListener, Session } from '../mesh/mesh.js'
+import { checkName } from '../process/local-names.js'
+import { Encoded, type Sent } from '../process/mail.js'
+import type { Recipient } from '../process/process-table.js'
+import { createRemote, type Remoting } from '../remote/remote.js'
+import { createRealRuntime } from '../runtime/real-runtime.js'
+import type { Codec } from '../wire/codec.js'
+import { createCodec } from '../wire/create-codec.js'
+import { ClientRequests } from './client-requests.js'
+import { Events } from './events.js'
+import { freeze } from './freeze.js'
+import { type CheckedOptions, checkNodeOptions, type NodeOptions } from './options.js'
+import { Reports, standardLogger } from './reports.js'
+
+/** How long a stop lets mailboxes drain, and then processes end. */
+const DRAIN_MS = 1_000
+/** How long the goodbye may take to be written. */
+const GOODBYE_MS = 1_000
+/** How often a stopping node looks whether it is idle. */
+const LOOK_MS = 5
+
+const SCOPE = { ...WAIT_CHECKS, scope: oneOf('cluster', 'node') }
+const GONE_MAX = 4_096
+
+/**
+ * Starts a node. It listens first, then joins through its seeds, and resolves when it has joined: when one seed
+ * answered and every member it named was connected or failed one dial; or alone, when there are no seeds or all of
+ * them failed once (seeds are dialled for ever after, with back-off).
+ *
+ * Without `listen` and `seeds` no socket is opened, and everything but other nodes works the same.
+ *
+ * Throws `TypeError` or `RangeError` for a wrong option, by its name. Rejects with `ERR_HANDSHAKE` when a seed refused
+ * this node (secret, cluster name, parameters), `ERR_DUPLICATE_NODE` when its name is taken by a live node, and with
+ * the operating system's error when it cannot listen.
+ *
+ * ```ts
+ * const node = await createNode({ name: 'a', listen: '127.0.0.1:7001', actors: [] })
+ * await node.stop()
+ * ```
+ */
+export async function createNode(options: NodeOptions = {}): Promise<Node> {
+  const runtime = options.runtime ?? createRealRuntime()
+  const checked = checkNodeOptions(options, runtime)
+  const logger =
+    options.logger === false ? SILENT : (options.logger ?? standardLogger(runtime.host, checked.name))
+  const node = new TroupeNode(runtime, checked, logger)
+  await node.start()
+  return node
+}
+
+type State = NodeHealth['state']
+
+class TroupeNode implements Node {
+  readonly name: NodeId
+  readonly #runtime: Runtime
+  readonly #log: Logger
+  readonly #events: Events
+  readonly #reports: Reports
+  readonly #actors: Actors
+  readonly #codec: Codec
+  readonly #remote: Remoting
+  readonly #cluster: Cluster
+  readonly #coord: Slots
+  readonly #clients: ClientRequests
+  readonly #mesh: Mesh
+  readonly #startedMs: number
+  /** What listeners have still to be told: never on the stack of its cause. */
+  readonly #untold: (() => void)[] = []
+  #state: State = 'starting'
+  #release: (() => void) | undefined
+  #stopped: Promise<void> | undefined
+
+  constructor(runtime: Runtime, options: CheckedOptions, logger: Logger) {
+    const { name, limits } = options
+    this.name = name
+    this.#runtime = runtime
+    this.#log = logger
+    this.#events = new Events(logger)
+    this.#reports = new Reports(logger, runtime.clock)
+    this.#startedMs = runtime.clock.now()
+    const creation = Buffer.from(runtime.random.fork('creation').bytes(6)).readUIntLE(0, 6)
+    const ids = new IdSpace(name, creation, limits.pidsInternedMax)
+    this.#cluster = new Cluster({
+      self: name,
+      clock: runtime.clock,
+      random: runtime.random.fork('cluster'),
+      ids,
+      limits,
+      slots: SLOTS,
+      log: logger,
+      hosted: options.actors,
+      emit: (event, ...args) => this.#tell(event, ...args),
+    })
+    this.#actors = createActors({
+      runtime,
+      ids,
+      limits,
+      node: () => this,
+      spawner: this.#cluster,
+      names: this.#cluster,
+      mailboxPolicy: options.mailboxPolicy,
+      copyLocal: this.#copier(options),
+      attribute: options.attribute,
+      countOnly: runtime.simulated === true,
+      hooks: {
+        died: (pid, reason) => this.#cluster.died(pid, reason),
+        deadLetter: (to, message, why) => this.#deadLetter(to, message, why),
+        crowded: (pid, messages) =>
+          logger.warn(`the mailbox of ${pid} holds ${messages} messages`, { pid, messages }),
+        slow: (pid, ms) => logger.warn(`${pid} held the event loop for ${Math.round(ms)} ms`, { pid, ms }),
+        crash: report => {
+          this.#reports.crash(report)
+          this.#tell('crash', report)
+        },
+      },
+    })
+    this.#codec = createCodec({ limits, ids, extensions: refExtensions(this.#actors) })
+    this.#remote = createRemote({
+      runtime,
+      ids,
+      codec: this.#codec,
+      limits,
+      local: this.#actors.table.local,
+      spawner: { spawn: order => this.#cluster.host(order) },
+      deadLetter: (to, message, why) => this.#actors.table.deadLetter(to, message, why),
+    })
+    this.#actors.table.remote = this.#remote
+    this.#coord = new Slots({
+      runtime,
+      self: { node: name, creation },
+      slots: SLOTS,
+      resolver: options.resolver,
+      limits: {
+        asksMax: limits.namesMax,
+        waitingMax: limits.namesMax,
+        holdingsMax: limits.namesMax,
+        goneMax: GONE_MAX,
+      },
+      holder: this.#cluster,
+      members: () => this.#mesh.members().members,
+      ownersOf: members => {
+        const owners = slotOwners(members, SLOTS)
+        this.#cluster.ringChanged(owners)
+        return owners
+      },
+    })
+    this.#clients = new ClientRequests({
+      node: this,
+      codec: this.#codec,
+      ids,
+      limits,
+      hosted: options.actors,
+      refTo: pid => typed(this.#actors.ref(pid, {})),
+    })
+    this.#mesh = createMesh(
+      {
+        runtime,
+        self: name,
+        creation,
+        listen: options.listen,
+        seeds: options.seeds,
+        cluster: {
+          name: options.cluster,
+          parameters: { slots: SLOTS, hash: HASH_VERSION, ring: RING_VERSION },
+        },
+        secret: options.secrets.length === 0 ? undefined : options.secrets,
+        limits,
+        logger,
+        tags: options.tags,
+        meta: options.meta,
+      },
+      // In this order: exits and downs, then names, then events.
+      [this.#remote, this.#coord, this.#clients, this.#listener()],
+    )
+    this.#cluster.attach({
+      actors: this.#actors,
+      remote: this.#remote,
+      coord: this.#coord,
+      codec: this.#codec,
+      members: () => this.#mesh.members().members,
+    })
+  }
+
+  async start(): Promise<void> {
+    this.#release = this.#runtime.loop.hold()
+    try {
+      await this.#mesh.start()
+    } catch (error) {
+      await this.#close()
+      throw error
+    }
+    this.#coord.start()
+    if (this.#state === 'starting') this.#state = 'running'
+  }
+
+  // ---- processes ----
+
+  get self(): Pid {
+    return this.#actors.outside
+  }
+
+  get address(): Address | undefined {
+    return this.#mesh.address
+  }
+
+  async spawn<D extends AnyActor>(def: D, ...rest: SpawnRest<D>): Promise<ActorRef<D>> {
+    this.#running('spawn')
+    const [args, options] = rest as [unknown?, object?]
+    return typed(await this.#actors.spawn(undefined, def, args, options))
+  }
+
+  run(fn: (self: Self) => unknown, options?: Omit<RunOptions, 'link'>): Pid {
+    this.#running('run')
+    return this.#actors.run(undefined, fn, options)
+  }
+
+  whereis<D extends AnyActor>(name: string, def?: D): ActorRef<D> | undefined {
+    const found = this.#actors.whereis(undefined, name, def)
+    return found === undefined ? undefined : typed(found)
+  }
+
+  named<D extends AnyActor>(name: string, def?: D): ActorRef<D> {
+    return typed(this.#actors.named(undefined, name, def))
+  }
+
+  register(
+    name: string,
+    pid: Pid,
+    options?: WaitOptions & { readonly scope?: 'cluster' | 'node' },
+  ): Promise<void> {
+    this.#running('register')
+    checkName('register: name', name)
+    checkOptions('register', options, SCOPE)
+    if (options?.scope === 'node') {
+      this.#actors.registerHere(name, pid)
+      return Promise.resolve()
+    }
+    return this.#cluster.register(name, pid, { timeoutMs: timeoutOf(options), signal: options?.signal })
+  }
+
+  unregister(
+    name: string,
+    options?: WaitOptions & { readonly scope?: 'cluster' | 'node' },
+  ): Promise<boolean> {
+    checkName('unregister: name', name)
+    checkOptions('unregister', options, SCOPE)
+    if (options?.scope === 'node') return Promise.resolve(this.#actors.table.names.unregister(name))
+    return Promise.resolve(this.#cluster.unregister(name))
+  }
+
+  terminate(name: string, options?: WaitOptions): Promise<void> {
+    this.#running('terminate')
+    checkName('terminate: name', name)
+    checkOptions('terminate', options, WAIT_CHECKS)
+    return this.#cluster.terminate(name, { timeoutMs: timeoutOf(options), signal: options?.signal })
+  }
+
+  names(): readonly NameInfo[] {
+    return this.#cluster.list()
+  }
+
+  processes(): readonly ProcessInfo[] {
+    return [...this.#actors.table.all()].map(process => {
+      const info = this.#actors.info(process)
+      return { ...info, names: [...info.names, ...this.#cluster.namesOf(process.pid)] }
+    })
+  }
+
+  isAlive(pid: Pid): boolean {
+    if (!this.#actors.table.isHere(pid)) {
+      throw new TypeError(
+        `isAlive: expected a pid of ${this.name}, got ${pid}; processes of other nodes are monitored`,
+      )
+    }
+    return this.#actors.table.find(pid) !== undefined
+  }
+
+  send(to: To, message: unknown): Sent {
+    return this.#actors.sendFrom(this.#actors.speakerOf(undefined), to, message)
+  }
+
+  exit(pid: Pid, reason: ExitReason): void {
+    this.#actors.table.exit(this.#actors.outside, pid, reason)
+  }
+
+  drained(pid: Pid, options?: WaitOptions): Promise<void> {
+    checkOptions('drained', options, WAIT_CHECKS)
+    const session = this.#mesh.session(pid.node)
+    if (session === undefined || this.#actors.table.isHere(pid)) return Promise.resolve()
+    const timeoutMs = timeoutOf(options)
+    const signal = options?.signal
+    return new Promise((resolve, reject) => {
+      const settle = (done: () => void) => (): void => {
+        timer.clear()
+        signal?.removeEventListener('abort', aborted)
+        done()
+      }
+      const late = (): void =>
+        reject(
+          new TroupeError(
+            'ERR_TIMEOUT',
+            `the queue towards ${pid.node} did not drain within ${timeoutMs} ms`,
+            {
+              node: pid.node,
+              timeoutMs,
+            },
+          ),
+        )
+      const timer = this.#runtime.clock.after(timeoutMs, settle(late))
+      const aborted = settle(() => reject(signal?.reason))
+      signal?.addEventListener('abort', aborted)
+      if (signal?.aborted === true) aborted()
+      session.onDrained(settle(resolve))
+    })
+  }
+
+  // ---- the cluster ----
+
+  members(): MembersView {
+    return this.#mesh.members()
+  }
+
+  nodes(): readonly NodeId[] {
+    return this.#mesh.sessions().map(session => session.peer)
+  }
+
+  on<E extends keyof NodeEvents>(event: E, listener: (...args: NodeEvents[E]) => void): this {
+    this.#events.on(event, listener)
+    return this
+  }
+
+  once<E extends keyof NodeEvents>(event: E, listener: (...args: NodeEvents[E]) => void): this {
+    this.#events.once(event, listener)
+    return this
+  }
+
+  off<E extends keyof NodeEvents>(event: E, listener: (...args: NodeEvents[E]) => void): this {
+    this.#events.off(event, listener)
+    return this
+  }
+
+  stats(): NodeStats {
+    const counters: Record<string, number> = { ...this.#actors.stats() }
+    const rooms = {
+      mesh: this.#mesh.stats(),
+      remote: this.#remote.stats(),
+      slots: this.#coord.stats(),
+      cluster: this.#cluster.stats(),
+      clients: this.#clients.stats(),
+    }
+    for (const [room, stats] of Object.entries(rooms)) {
+      for (const [key, value] of Object.entries(stats)) counters[`${room}.${key}`] = value
+    }
+    return { node: this.name, uptimeMs: this.#runtime.clock.now() - this.#startedMs, counters }
+  }
+
+  health(): NodeHealth {
+    return {
+      ready: this.#state === 'running',
+      state: this.#state,
+      members: this.#mesh.members().members.length,
+      sessions: this.#mesh.sessions().length,
+      loopLagMs: this.#runtime.loop.lag(),
+    }
+  }
+
+  // ---- the end ----
+
+  stop(options?: { readonly drainMs?: number }): Promise<void> {
+    checkOptions('stop', options, { drainMs: isMs() })
+    this.#stopped ??= this.#stop(options?.drainMs ?? DRAIN_MS)
+    return this.#stopped
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  async #stop(drainMs: number): Promise<void> {
+    this.#state = 'stopping'
+    await this.#until(() => this.#actors.table.scheduler.queued === 0 && !this.#anyBusy(), drainMs)
+    this.#cluster.stopping()
+    this.#endAll(drainMs)
+    await this.#until(() => this.#actors.table.size === 0, drainMs)
+    for (const process of this.#newestFirst()) this.#actors.table.die(process, 'killed')
+    // What the last deaths had to say leaves at the end of this turn, ahead of the goodbye.
+    await new Promise<void>(resolve => this.#runtime.loop.later(resolve))
+    await this.#close()
+  }
+
+  async #close(): Promise<void> {
+    await this.#mesh.stop({ timeoutMs: GOODBYE_MS })
+    this.#coord.stop()
+    this.#actors.table.calls.failAll(
+      new TroupeError('ERR_STOPPED', `the node ${this.name} has stopped`, { node: this.name }),
+    )
+    this.#actors.close()
+    this.#state = 'stopped'
+    await new Promise<void>(resolve => this.#runtime.loop.later(resolve))
+    this.#events.clear()
+    this.#release?.()
+  }
+
+  #newestFirst() {
+    return [...this.#actors.table.all()].reverse()
+  }
+
+  #anyBusy(): boolean {
+    for (const process of this.#actors.table.all()) if (process.hasMail) return true
+    return false
+  }
+
+  /**
+   * Every process is asked by its parent, or else by the node, to shut down, the newest first. An actor that traps
+   * exits and has no parent to obey is asked to stop, so that its `terminate` runs.
+   */
+  #endAll(drainMs: number): void {
+    const { table, outside } = this.#actors
+    for (const process of this.#newestFirst()) {
+      const parent = process instanceof ActorProcess ? process.parent : undefined
+      if (process instanceof ActorProcess && process.trapping && parent === undefined) {
+        const ended = this.#actors.ask(undefined, process.pid, process, STOP, 'shutdown', {
+          timeoutMs: drainMs,
+        })
+        // Whoever does not end in time is killed below; that is the answer to this call, too.
+        ended.catch(error => this.#log.debug(`${process.pid} did not stop by itself: ${show(error)}`))
+      } else {
+        table.exitSignal(process, parent ?? outside, 'shutdown')
+      }
+    }
+  }
+
+  /** Waits for at most `ms`. */
+  #until(holds: () => boolean, ms: number): Promise<void> {
+    const { clock } = this.#runtime
+    const deadline = clock.now() + ms
+    return new Promise(resolve => {
+      const look = (): void => {
+        if (holds() || clock.now() >= deadline) resolve()
+        else clock.after(LOOK_MS, look)
+      }
+      look()
+    })
+  }
+
+  // ---- inside ----
+
+  #running(what: string): void {
+    if (this.#state === 'running') return
+    throw new TroupeError('ERR_STOPPED', `${what}: the node ${this.name} is ${this.#state}`, {
+      node: this.name,
+    })
+  }
+
+  #tell<E extends keyof NodeEvents>(event: E, ...args: NodeEvents[E]): void {
+    if (!this.#events.has(event)) return
+    this.#untold.push(() => this.#events.emit(event, ...args))
+    if (this.#untold.length > 1) return
+    this.#runtime.loop.soon(() => {
+      for (const emit of this.#untold.splice(0)) emit()
+    })
+  }
+
+  #deadLetter(to: Recipient, message: unknown, why: string): void {
+    const shown = message instanceof Encoded ? undefined : message
+    this.#reports.deadLetter(to, shown, why)
+    this.#tell('dead-letter', { to, message: shown, why })
+  }
+
+  #copier(options: CheckedOptions): ((value: unknown, where: string) => unknown) | undefined {
+    if (options.serializeLocal) {
+      return (value, where) => {
+        const bytes = this.#codec.encode(value, 0, where)
+        return this.#codec.decode(bytes, 0, bytes.length)
+      }
+    }
+    return options.freezeLocal ? freeze : undefined
+  }
+
+  #listener(): MeshListener {
+    const ofMember = (session: Session): boolean => session.role === 'member'
+    const life = ({ peer, creation }: Session) => ({ node: peer, creation })
+    return {
+      sessionUp: session => {
+        if (ofMember(session)) this.#tell('nodeup', life(session))
+      },
+      sessionDown: (session: Session, reason: DownReason) => {
+        if (ofMember(session)) this.#tell('nodedown', { ...life(session), reason })
+      },
+      memberUp: (member: Member) => this.#tell('member:up', { member }),
+      memberSuspect: (member, reason) => this.#tell('member:suspect', { member, reason }),
+      memberAlive: member => this.#tell('member:updated', { member }),
+      memberUpdated: member => this.#tell('member:updated', { member }),
+      memberDown: (member, reason) =>
+        reason === 'left'
+          ? this.#tell('member:left', { member })
+          : this.#tell('member:down', { member, reason }),
+    }
+  }
+}
