@@ -20,6 +20,7 @@ import { checkName } from '../process/local-names.js'
 import {
   Cast,
   DownSignal,
+  Encoded,
   ExitSignal,
   Mail,
   type NameOnNode,
