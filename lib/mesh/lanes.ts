@@ -1,0 +1,346 @@
+/**
+ * What leaves next on one session, and what has to wait. Pure: bytes go to an `Out`, time comes as an argument.
+ *
+ *   urgent  ──────────────────────────────► always first, outside credit
+ *   slot    ──────────── window ──────────► in order, before every pair
+ *   pair 7  ■■■■■■■■■■ (a body in parts) ─┐
+ *   pair 9  ■ ■ ■                        ─┼─ credit ─► round robin, at most `fragmentBytes` of one pair per round
+ *   pair 12 ■                            ─┘
+ *
+ * Laws: frames of one pair keep their order, also behind unfinished parts. Never more bytes than the receiver has
+ * permitted. Whatever waits is bounded: messages are refused at the limit, signals and replies wait beyond it under a
+ * limit of their own, and a peer that takes less than one full queue in five seconds at the limit is too slow to keep.
+ *
+ * The usual case, credit left and nothing waiting, goes straight out and allocates nothing.
+ */
+import type { Limits } from '../base/limits.js'
+import { RingQueue } from '../base/ring-queue.js'
+import { Flag, HEADER_BYTES, TOTAL_BYTES, writeHeader, writeTotal } from '../wire/frame.js'
+import type { OutFrame } from './mesh.js'
+
+/** Where frames leave: a `SlabWriter`. */
+export interface Out {
+  readonly blocked: boolean
+  /** Takes the bytes, whose owner this becomes. */
+  put(bytes: Buffer): void
+  /** Has `Lanes.pump` called when the turn ends. */
+  schedule(): void
+}
+
+export type LaneLimits = Pick<
+  Limits,
+  'fragmentBytes' | 'messageBytesMax' | 'creditBytes' | 'queueBytesBusy' | 'queueBytesMax' | 'bulkBytesMax' | 'signalBytesMax'
+>
+
+/** The slot lane's own window, and what may wait for it. */
+export const SLOT_WINDOW_BYTES = 256 * 1_024
+export const SLOT_QUEUE_BYTES_MAX = 64 * 1_048_576
+export const SLOT_FRAME_BYTES_MAX = 64 * 1_024
+const URGENT_QUEUE_BYTES_MAX = 1_048_576
+const OVERLOAD_MS = 5_000
+
+interface PairQueue {
+  readonly pair: number
+  readonly frames: RingQueue<OutFrame>
+  /** Bytes of the first frame's body that have left, while it leaves in parts. */
+  sentBytes: number
+}
+
+interface ControlFrame {
+  readonly type: number
+  /** With room for the header. */
+  readonly bytes: Buffer
+}
+
+const bodyOf = (frame: OutFrame): number => frame.head.length - HEADER_BYTES + (frame.tail?.length ?? 0)
+
+export class Lanes {
+  readonly #out: Out
+  readonly #limits: LaneLimits
+  readonly #urgent = new RingQueue<ControlFrame>()
+  readonly #slot = new RingQueue<ControlFrame>()
+  readonly #pairs = new Map<number, PairQueue>()
+  readonly #round = new RingQueue<PairQueue>()
+  #waiting = 0
+  #urgentBytes = 0
+  #slotBytes = 0
+  #smallBytes = 0
+  #bulkBytes = 0
+  #sequence = 0
+  /** Totals since the session began, and up to where the receiver lets them grow. */
+  #sentBytes = 0
+  #permittedBytes: number
+  #slotSentBytes = 0
+  #slotPermittedBytes = SLOT_WINDOW_BYTES
+  /** Totals of bodies of which a part has left: the receiver reassembles no more than one message's worth. */
+  #begunBytes = 0
+  #limitSinceMs: number | undefined
+  #takenAtLimit = 0
+  #refused = 0
+  #overflow = false
+
+  constructor(out: Out, limits: LaneLimits) {
+    this.#out = out
+    this.#limits = limits
+    this.#permittedBytes = limits.creditBytes
+  }
+
+  get queuedBytes(): number {
+    return this.#smallBytes + this.#bulkBytes
+  }
+
+  get busy(): boolean {
+    return this.#smallBytes + this.#bulkBytes > this.#limits.queueBytesBusy
+  }
+
+  get idle(): boolean {
+    return this.#waiting === 0
+  }
+
+  /** Messages refused with `'full'`. */
+  get refused(): number {
+    return this.#refused
+  }
+
+  urgent(type: number, bytes: Buffer): void {
+    if (this.#urgent.length === 0 && !this.#out.blocked) {
+      this.#control(type, bytes)
+      return
+    }
+    this.#urgent.push({ type, bytes })
+    this.#waiting += 1
+    this.#urgentBytes += bytes.length
+    if (this.#urgentBytes > URGENT_QUEUE_BYTES_MAX) this.#overflow = true
+  }
+
+  slot(type: number, bytes: Buffer): void {
+    if (bytes.length - HEADER_BYTES > SLOT_FRAME_BYTES_MAX) {
+      throw new RangeError(`sendSlot: expected at most ${SLOT_FRAME_BYTES_MAX} bytes, got ${bytes.length - HEADER_BYTES}`)
+    }
+    if (this.#waiting === 0 && !this.#out.blocked && this.#slotSentBytes + bytes.length <= this.#slotPermittedBytes) {
+      this.#slotSentBytes += bytes.length
+      this.#control(type, bytes)
+      return
+    }
+    this.#slot.push({ type, bytes })
+    this.#waiting += 1
+    this.#slotBytes += bytes.length
+    if (this.#slotBytes > SLOT_QUEUE_BYTES_MAX) this.#overflow = true
+    this.#out.schedule()
+  }
+
+  send(frame: OutFrame, nowMs: () => number): 'ok' | 'busy' | 'full' {
+    const bytes = bodyOf(frame)
+    if (this.#waiting === 0 && bytes <= this.#limits.fragmentBytes && !this.#out.blocked) {
+      const sent = this.#sentBytes + bytes + HEADER_BYTES
+      if (sent <= this.#permittedBytes) {
+        this.#whole(frame, bytes)
+        return 'ok'
+      }
+    }
+    return this.#enqueue(frame, bytes, nowMs)
+  }
+
+  /** The receiver's word, as totals since the session began; late and repeated ones change nothing. */
+  permit(bytes: number, slotBytes: number): void {
+    this.#permittedBytes = Math.max(this.#permittedBytes, bytes)
+    this.#slotPermittedBytes = Math.max(this.#slotPermittedBytes, slotBytes)
+    if (this.#waiting > 0) this.#out.schedule()
+  }
+
+  /** Lets out what may leave. */
+  pump(): void {
+    if (this.#waiting === 0) return
+    while (!this.#out.blocked && this.#urgent.length > 0) this.#pumpUrgent()
+    while (!this.#out.blocked && this.#slot.length > 0) if (!this.#pumpSlot()) return
+    let idle = 0
+    while (!this.#out.blocked && idle < this.#round.length) {
+      const queue = this.#round.shift()!
+      idle = this.#pumpPair(queue) ? 0 : idle + 1
+      if (queue.frames.length > 0) this.#round.push(queue)
+      else this.#pairs.delete(queue.pair)
+    }
+  }
+
+  /** True when the peer is to be dropped. */
+  overloaded(nowMs: number): boolean {
+    if (this.#overflow) return true
+    if (this.#limitSinceMs === undefined || nowMs - this.#limitSinceMs < OVERLOAD_MS) return false
+    if (this.#sentBytes - this.#takenAtLimit < this.#limits.queueBytesMax) return true
+    this.#limitSinceMs = undefined
+    return false
+  }
+
+  #enqueue(frame: OutFrame, bytes: number, nowMs: () => number): 'ok' | 'busy' | 'full' {
+    const bulk = bytes > this.#limits.fragmentBytes
+    const queued = bulk ? this.#bulkBytes : this.#smallBytes
+    const max = bulk ? this.#limits.bulkBytesMax : this.#limits.queueBytesMax
+    if (queued + bytes > max) {
+      this.#atLimit(nowMs)
+      if (frame.refusable) {
+        this.#refused += 1
+        return 'full'
+      }
+      if (queued + bytes > max + this.#limits.signalBytesMax) this.#overflow = true
+    }
+    if (bulk) this.#bulkBytes += bytes
+    else this.#smallBytes += bytes + HEADER_BYTES
+    this.#push(frame)
+    this.#out.schedule()
+    return this.busy ? 'busy' : 'ok'
+  }
+
+  #push(frame: OutFrame): void {
+    let queue = this.#pairs.get(frame.pair)
+    if (queue === undefined) {
+      queue = { pair: frame.pair, frames: new RingQueue(), sentBytes: 0 }
+      this.#pairs.set(frame.pair, queue)
+      this.#round.push(queue)
+    }
+    queue.frames.push(frame)
+    this.#waiting += 1
+  }
+
+  #atLimit(nowMs: () => number): void {
+    if (this.#limitSinceMs !== undefined) return
+    this.#limitSinceMs = nowMs()
+    this.#takenAtLimit = this.#sentBytes
+  }
+
+  #pumpUrgent(): void {
+    const { type, bytes } = this.#urgent.shift()!
+    this.#waiting -= 1
+    this.#urgentBytes -= bytes.length
+    this.#control(type, bytes)
+  }
+
+  /** False: its window is used up. Pairs wait too, since a RELEASE may not be overtaken by an EXIT. */
+  #pumpSlot(): boolean {
+    const { type, bytes } = this.#slot.peek()!
+    if (this.#slotSentBytes + bytes.length > this.#slotPermittedBytes) return false
+    this.#slot.shift()
+    this.#waiting -= 1
+    this.#slotBytes -= bytes.length
+    this.#slotSentBytes += bytes.length
+    this.#control(type, bytes)
+    return true
+  }
+
+  /** Sends about `fragmentBytes` of one pair. False: nothing of it could leave. */
+  #pumpPair(queue: PairQueue): boolean {
+    let left = this.#limits.fragmentBytes
+    let any = false
+    while (left > 0 && !this.#out.blocked && queue.frames.length > 0) {
+      const frame = queue.frames.peek()!
+      const bytes = bodyOf(frame)
+      const part = bytes > this.#limits.fragmentBytes
+      const sent = part ? this.#part(queue, frame, bytes) : this.#small(queue, frame, bytes)
+      if (sent === 0) return any
+      any = true
+      left -= sent
+    }
+    return any
+  }
+
+  #small(queue: PairQueue, frame: OutFrame, bytes: number): number {
+    if (this.#sentBytes + bytes + HEADER_BYTES > this.#permittedBytes) return 0
+    queue.frames.shift()
+    this.#waiting -= 1
+    this.#smallBytes -= bytes + HEADER_BYTES
+    this.#whole(frame, bytes)
+    return bytes + HEADER_BYTES
+  }
+
+  #part(queue: PairQueue, frame: OutFrame, totalBytes: number): number {
+    const from = queue.sentBytes
+    const bytes = Math.min(this.#limits.fragmentBytes, totalBytes - from)
+    if (this.#sentBytes + bytes + HEADER_BYTES > this.#permittedBytes) return 0
+    if (from === 0) {
+      if (this.#begunBytes > 0 && this.#begunBytes + totalBytes > this.#limits.messageBytesMax) return 0
+      this.#begunBytes += totalBytes
+    }
+    const last = from + bytes === totalBytes
+    this.#partHeader(frame, from, bytes, totalBytes)
+    this.#slice(frame, from, from + bytes)
+    this.#sentBytes += bytes + HEADER_BYTES
+    this.#bulkBytes -= bytes
+    queue.sentBytes = last ? 0 : from + bytes
+    if (last) {
+      queue.frames.shift()
+      this.#waiting -= 1
+      this.#begunBytes -= totalBytes
+    }
+    return bytes
+  }
+
+  #partHeader(frame: OutFrame, from: number, bytes: number, totalBytes: number): void {
+    const tlvBytes = from === 0 ? TOTAL_BYTES : 0
+    const header = Buffer.allocUnsafe(HEADER_BYTES + tlvBytes)
+    const flags = frame.flags | (from > 0 ? Flag.continued : 0) | (from + bytes < totalBytes ? Flag.more : 0)
+    writeHeader(header, 0, frame.type, flags, frame.pair, this.#next(), bytes, tlvBytes)
+    if (from === 0) writeTotal(header, HEADER_BYTES, totalBytes)
+    this.#out.put(header)
+  }
+
+  /** The body's bytes from `from` to `to`, which may lie in both buffers. */
+  #slice(frame: OutFrame, from: number, to: number): void {
+    const headBytes = frame.head.length - HEADER_BYTES
+    if (from < headBytes) {
+      this.#out.put(frame.head.subarray(HEADER_BYTES + from, HEADER_BYTES + Math.min(to, headBytes)))
+    }
+    if (frame.tail !== undefined && to > headBytes) {
+      this.#out.put(frame.tail.subarray(Math.max(0, from - headBytes), to - headBytes))
+    }
+  }
+
+  #whole(frame: OutFrame, bytes: number): void {
+    writeHeader(frame.head, 0, frame.type, frame.flags, frame.pair, this.#next(), bytes)
+    this.#sentBytes += bytes + HEADER_BYTES
+    this.#out.put(frame.head)
+    if (frame.tail !== undefined) this.#out.put(frame.tail)
+  }
+
+  #control(type: number, bytes: Buffer): void {
+    writeHeader(bytes, 0, type, 0, 0, this.#next(), bytes.length - HEADER_BYTES)
+    this.#out.put(bytes)
+  }
+
+  #next(): number {
+    const sequence = this.#sequence
+    this.#sequence = (sequence + 1) >>> 0
+    return sequence
+  }
+}
+
+/** The receiving half: how far the other side may go. A window that was used up while we kept pace is doubled. */
+export class Window {
+  readonly #max: number
+  #windowBytes: number
+  #takenBytes = 0
+  #permittedBytes: number
+
+  constructor(windowBytes: number, windowBytesMax: number) {
+    this.#windowBytes = windowBytes
+    this.#max = windowBytesMax
+    this.#permittedBytes = windowBytes
+  }
+
+  /** False: the sender went beyond what it was permitted. */
+  take(bytes: number): boolean {
+    this.#takenBytes += bytes
+    return this.#takenBytes <= this.#permittedBytes
+  }
+
+  /** The new total to announce, when enough has been taken to be worth a frame. */
+  grant(fragmentBytes: number): number | undefined {
+    const leftBytes = this.#permittedBytes - this.#takenBytes
+    if (leftBytes > this.#windowBytes - this.#windowBytes / 4) return undefined
+    if (leftBytes < fragmentBytes + HEADER_BYTES) this.#windowBytes = Math.min(2 * this.#windowBytes, this.#max)
+    this.#permittedBytes = Math.max(this.#permittedBytes, this.#takenBytes + this.#windowBytes)
+    return this.#permittedBytes
+  }
+
+  get permittedBytes(): number {
+    return this.#permittedBytes
+  }
+}

@@ -1,0 +1,272 @@
+/**
+ * A session over one connection: what comes in is checked, counted and handed on; what goes out passes the lanes.
+ * Losing it is told once, later, through the owner's `ended`.
+ */
+import { TroupeError } from '../base/errors.js'
+import type { NodeId } from '../base/ids.js'
+import type { Limits } from '../base/limits.js'
+import type { DownReason, Member } from '../base/member.js'
+import type { Clock, Loop, Stream } from '../base/runtime.js'
+import { Flag, FrameType, HEADER_BYTES } from '../wire/frame.js'
+import { type Frame, FrameReader } from '../wire/frame-reader.js'
+import { Reassembly } from '../wire/reassembly.js'
+import { FieldReader, FieldWriter } from './fields.js'
+import type { Opened } from './handshake.js'
+import { Lanes, SLOT_WINDOW_BYTES, Window } from './lanes.js'
+import type { OutFrame, Role, Session } from './mesh.js'
+import { SlabWriter } from './slab-writer.js'
+
+/** From here on, types are channels of the rooms above. */
+const CHANNELS = 32
+const WINDOW_BYTES_MAX = 4 * 1_048_576
+/** One frame may take this long to come in; a drip is no peer. */
+const FRAME_MS_MAX = 30_000
+
+/** Whom a session reports to. */
+export interface LinkOwner {
+  /** Any bytes came. */
+  heard(link: Link): void
+  frame(link: Link, type: number, flags: number, buffer: Buffer, start: number, end: number): void
+  members(link: Link, body: Buffer): void
+  ended(link: Link, reason: DownReason, why: string): void
+}
+
+export class Link implements Session {
+  readonly peer: NodeId
+  readonly creation: number
+  readonly epoch: number
+  readonly role: Role
+  readonly record: Member | undefined
+  heardMs: number
+  readonly #owner: LinkOwner
+  readonly #stream: Stream
+  readonly #clock: Clock
+  readonly #loop: Loop
+  readonly #limits: Limits
+  readonly #writer: SlabWriter
+  readonly #lanes: Lanes
+  readonly #reader: FrameReader
+  readonly #reassembly: Reassembly
+  readonly #window: Window
+  readonly #slotWindow = new Window(SLOT_WINDOW_BYTES, SLOT_WINDOW_BYTES)
+  readonly #nowMs = (): number => this.#clock.now()
+  #sequence = 0
+  #open = true
+  #leaving = false
+  #heartbeatsWaiting = 0
+  #frameSinceMs: number | undefined
+  #drained: (() => void)[] = []
+  #idle: (() => void) | undefined
+
+  constructor(opened: Opened, stream: Stream, edge: { clock: Clock; loop: Loop; limits: Limits; owner: LinkOwner }) {
+    this.peer = opened.peer
+    this.creation = opened.creation
+    this.epoch = opened.epoch
+    this.role = opened.role
+    this.record = opened.record
+    this.#stream = stream
+    this.#clock = edge.clock
+    this.#loop = edge.loop
+    this.#limits = edge.limits
+    this.#owner = edge.owner
+    this.heardMs = edge.clock.now()
+    this.#writer = new SlabWriter(stream, edge.loop, () => this.#pump())
+    this.#lanes = new Lanes(this.#writer, edge.limits)
+    this.#reader = new FrameReader(edge.limits.frameBytesMax, frame => this.#take(frame))
+    this.#reassembly = new Reassembly(edge.limits.messageBytesMax)
+    this.#window = new Window(edge.limits.creditBytes, Math.max(WINDOW_BYTES_MAX, edge.limits.creditBytes))
+  }
+
+  get open(): boolean {
+    return this.#open
+  }
+
+  get queuedBytes(): number {
+    return this.#lanes.queuedBytes
+  }
+
+  get refused(): number {
+    return this.#lanes.refused
+  }
+
+  send(frame: OutFrame): 'ok' | 'busy' | 'full' {
+    return this.#open ? this.#lanes.send(frame, this.#nowMs) : 'ok'
+  }
+
+  sendSlot(type: number, body: Buffer): void {
+    if (this.#open) this.#lanes.slot(type, framed(body))
+  }
+
+  onDrained(fn: () => void): void {
+    if (this.#open && this.#lanes.busy) this.#drained.push(fn)
+    else this.#loop.soon(fn)
+  }
+
+  /** Sends on the urgent lane. */
+  tell(type: number, body: Buffer): void {
+    if (this.#open) this.#lanes.urgent(type, framed(body))
+  }
+
+  /** Twice a second. A heartbeat that the stream would not take is not sent again behind itself. */
+  heartbeat(): void {
+    if (this.#writer.blocked && this.#heartbeatsWaiting > 0) return
+    this.#heartbeatsWaiting = this.#writer.blocked ? 1 : 0
+    this.tell(FrameType.heartbeat, Buffer.alloc(0))
+  }
+
+  /** Looks at what no event tells of. */
+  check(nowMs: number): void {
+    if (!this.#open) return
+    if (this.#lanes.overloaded(nowMs)) this.fail('overloaded', 'it reads too slowly')
+    else if (this.#frameSinceMs !== undefined && nowMs - this.#frameSinceMs > FRAME_MS_MAX) {
+      this.fail('protocol', 'a frame that never ends')
+    }
+  }
+
+  /** Lets out what waits, says goodbye, closes; `done` once nothing waits any more. */
+  leave(done: () => void): void {
+    this.#idle = done
+    if (!this.#open || this.#lanes.idle) this.#idled()
+  }
+
+  /** Goodbye now, whatever still waits. */
+  goodbye(): void {
+    if (!this.#open) return
+    this.tell(FrameType.goodbye, Buffer.alloc(0))
+    this.#writer.flush()
+    this.#end('disconnect', 'we stop')
+    this.#stream.end()
+  }
+
+  /** Ends the session and the connection at once. */
+  fail(reason: DownReason, why: string): void {
+    if (!this.#open) return
+    this.#end(reason, why)
+    this.#stream.destroy()
+  }
+
+  // What the connection tells.
+
+  data(chunk: Buffer): void {
+    if (!this.#open) return
+    const nowMs = this.#clock.now()
+    this.heardMs = nowMs
+    this.#owner.heard(this)
+    try {
+      this.#reader.push(chunk)
+    } catch (error) {
+      const ours = TroupeError.is(error, 'ERR_FRAME')
+      this.fail(ours ? 'protocol' : 'disconnect', ours ? error.message : `a listener failed: ${String(error)}`)
+      return
+    }
+    if (!this.#open) return
+    this.#frameSinceMs = this.#reader.held === 0 ? undefined : (this.#frameSinceMs ?? nowMs)
+    this.#credit()
+  }
+
+  drain(): void {
+    if (this.#open) this.#writer.drained()
+  }
+
+  closed(): void {
+    if (this.#open) this.#end(this.#leaving ? 'left' : 'connection_closed', 'its connection closed')
+  }
+
+  #end(reason: DownReason, why: string): void {
+    this.#open = false
+    this.#reader.end()
+    this.#owner.ended(this, reason, why)
+    this.#tellDrained()
+    this.#idled()
+  }
+
+  #take(frame: Frame): void {
+    if (!this.#open) return
+    if (frame.sequence !== this.#sequence) throw broken(`frame ${frame.sequence} where ${this.#sequence} was due`)
+    this.#sequence = (this.#sequence + 1) >>> 0
+    this.#frameSinceMs = undefined
+    if (frame.type >= CHANNELS) this.#takePair(frame)
+    else this.#takeControl(frame)
+  }
+
+  #takePair(frame: Frame): void {
+    const bytes = frame.end - frame.start
+    if (!this.#window.take(bytes + HEADER_BYTES)) throw broken('more bytes than permitted')
+    const { type, flags } = frame
+    if ((flags & (Flag.more | Flag.continued)) === 0) {
+      if (this.#reassembly.has(frame.pair)) throw broken('a frame before the end of a body')
+      this.#owner.frame(this, type, flags, frame.buffer, frame.start, frame.end)
+      return
+    }
+    const body = this.#reassembly.add(frame)
+    if (body !== undefined) this.#owner.frame(this, type, flags & Flag.raw, body, 0, body.length)
+  }
+
+  #takeControl(frame: Frame): void {
+    if (frame.flags !== 0) throw broken('flags on a control frame')
+    switch (frame.type) {
+      case FrameType.heartbeat:
+        return this.tell(FrameType.heartbeatAck, Buffer.alloc(0))
+      case FrameType.heartbeatAck:
+        return
+      case FrameType.credit:
+        return this.#permitted(frame.buffer.subarray(frame.start, frame.end))
+      case FrameType.members:
+        return this.#owner.members(this, frame.buffer.subarray(frame.start, frame.end))
+      case FrameType.goodbye:
+        this.#leaving = true
+        return this.fail('left', 'it said goodbye')
+      case FrameType.slot:
+        if (!this.#slotWindow.take(frame.end - frame.start + HEADER_BYTES)) throw broken('more bytes than permitted')
+        return this.#owner.frame(this, frame.type, 0, frame.buffer, frame.start, frame.end)
+      default:
+        throw broken(`type ${frame.type} is not for a session`)
+    }
+  }
+
+  #permitted(body: Buffer): void {
+    const from = new FieldReader(body)
+    const bytes = from.number(6)
+    const slotBytes = from.number(6)
+    from.end()
+    this.#lanes.permit(bytes, slotBytes)
+  }
+
+  /** Once per chunk: everything in it has been handed to its listener by now. */
+  #credit(): void {
+    const bytes = this.#window.grant(this.#limits.fragmentBytes)
+    const slotBytes = this.#slotWindow.grant(this.#limits.fragmentBytes)
+    if (bytes === undefined && slotBytes === undefined) return
+    const body = new FieldWriter().number(this.#window.permittedBytes, 6).number(this.#slotWindow.permittedBytes, 6)
+    this.tell(FrameType.credit, body.done())
+  }
+
+  #pump(): void {
+    if (!this.#open) return
+    this.#lanes.pump()
+    if (!this.#writer.blocked) this.#heartbeatsWaiting = 0
+    if (this.#drained.length > 0 && !this.#lanes.busy) this.#tellDrained()
+    if (this.#idle !== undefined && this.#lanes.idle) this.#idled()
+  }
+
+  #tellDrained(): void {
+    const waiting = this.#drained
+    this.#drained = []
+    for (const fn of waiting) this.#loop.soon(fn)
+  }
+
+  #idled(): void {
+    const done = this.#idle
+    this.#idle = undefined
+    if (done !== undefined) this.#loop.soon(done)
+  }
+}
+
+const broken = (why: string): TroupeError => new TroupeError('ERR_FRAME', `not our protocol: ${why}`, { why })
+
+/** With free bytes for the header in front. */
+function framed(body: Buffer): Buffer {
+  const bytes = Buffer.allocUnsafe(HEADER_BYTES + body.length)
+  bytes.set(body, HEADER_BYTES)
+  return bytes
+}

@@ -1,0 +1,114 @@
+/**
+ * Gathers everything written in one turn and hands it to the stream when the turn ends.
+ *
+ *   slab  | handed out | gathered this turn | free |      large buffers go between, uncopied and in order
+ *                      start                at
+ *
+ * While the stream says stop, nothing is handed over; how much can gather meanwhile is bounded by credit.
+ */
+import type { Loop, Stream } from '../base/runtime.js'
+
+const SLAB_BYTES = 64 * 1_024
+/** Less room than this at the end of a slab is not worth keeping. */
+const ROOM_MIN = 4 * 1_024
+/** From here on copying costs more than a write of its own. */
+export const COPY_BYTES_MAX = 16 * 1_024
+
+const NOTHING = Buffer.alloc(0)
+
+export class SlabWriter {
+  readonly #stream: Stream
+  readonly #loop: Loop
+  /** Called before the turn's bytes are handed over, for whoever has more to say by then. */
+  readonly #beforeFlush: () => void
+  readonly #turnEnd = (): void => this.#onTurnEnd()
+  #slab: Buffer = NOTHING
+  #start = 0
+  #at = 0
+  #ready: Buffer[] = []
+  #scheduled = false
+  #blocked = false
+
+  constructor(stream: Stream, loop: Loop, beforeFlush: () => void) {
+    this.#stream = stream
+    this.#loop = loop
+    this.#beforeFlush = beforeFlush
+  }
+
+  get blocked(): boolean {
+    return this.#blocked
+  }
+
+  /** Nothing of what was put is still here. */
+  get empty(): boolean {
+    return this.#at === this.#start && this.#ready.length === 0
+  }
+
+  /** Copies at most `COPY_BYTES_MAX` bytes. */
+  copy(bytes: Buffer): void {
+    const end = this.#at + bytes.length
+    if (end > this.#slab.length) {
+      this.#newSlab()
+      this.#slab.set(bytes, 0)
+      this.#at = bytes.length
+    } else {
+      this.#slab.set(bytes, this.#at)
+      this.#at = end
+    }
+    if (!this.#scheduled) this.schedule()
+  }
+
+  /** Takes ownership. */
+  put(bytes: Buffer): void {
+    if (bytes.length === 0) return
+    if (bytes.length <= COPY_BYTES_MAX) {
+      this.copy(bytes)
+      return
+    }
+    this.#cut()
+    this.#ready.push(bytes)
+    this.schedule()
+  }
+
+  schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    this.#loop.turnEnd(this.#turnEnd)
+  }
+
+  drained(): void {
+    this.#blocked = false
+    this.#onTurnEnd()
+  }
+
+  flush(): void {
+    if (this.#blocked) return
+    this.#cut()
+    const ready = this.#ready
+    if (ready.length === 0) return
+    this.#ready = []
+    for (const bytes of ready) if (!this.#stream.write(bytes)) this.#blocked = true
+  }
+
+  #onTurnEnd(): void {
+    this.#scheduled = false
+    this.#beforeFlush()
+    this.flush()
+  }
+
+  #newSlab(): void {
+    this.#cut()
+    this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
+    this.#start = 0
+    this.#at = 0
+  }
+
+  #cut(): void {
+    if (this.#at > this.#start) this.#ready.push(this.#slab.subarray(this.#start, this.#at))
+    this.#start = this.#at
+    if (this.#slab.length - this.#at >= ROOM_MIN) return
+    this.#slab = NOTHING
+    this.#start = 0
+    this.#at = 0
+  }
+}
