@@ -8,7 +8,7 @@ import type { Limits } from '../base/limits.js'
 import type { DownReason, Member } from '../base/member.js'
 import type { Clock, Loop, Stream } from '../base/runtime.js'
 import { Flag, FrameType, HEADER_BYTES } from '../wire/frame.js'
-import { type Frame, FrameReader } from '../wire/frame-reader.js'
+import type { Frame, FrameReader } from '../wire/frame-reader.js'
 import { Reassembly } from '../wire/reassembly.js'
 import { FieldReader, FieldWriter } from './fields.js'
 import type { Opened } from './handshake.js'
@@ -29,6 +29,13 @@ export interface LinkOwner {
   frame(link: Link, type: number, flags: number, buffer: Buffer, start: number, end: number): void
   members(link: Link, body: Buffer): void
   ended(link: Link, reason: DownReason, why: string): void
+}
+
+export interface LinkEdge {
+  readonly clock: Clock
+  readonly loop: Loop
+  readonly limits: Limits
+  readonly owner: LinkOwner
 }
 
 export class Link implements Session {
@@ -58,7 +65,7 @@ export class Link implements Session {
   #drained: (() => void)[] = []
   #idle: (() => void) | undefined
 
-  constructor(opened: Opened, stream: Stream, edge: { clock: Clock; loop: Loop; limits: Limits; owner: LinkOwner }) {
+  constructor(opened: Opened, stream: Stream, reader: FrameReader, edge: LinkEdge) {
     this.peer = opened.peer
     this.creation = opened.creation
     this.epoch = opened.epoch
@@ -72,7 +79,8 @@ export class Link implements Session {
     this.heardMs = edge.clock.now()
     this.#writer = new SlabWriter(stream, edge.loop, () => this.#pump())
     this.#lanes = new Lanes(this.#writer, edge.limits)
-    this.#reader = new FrameReader(edge.limits.frameBytesMax, frame => this.#take(frame))
+    this.#reader = reader
+    reader.frameBytesMax = edge.limits.frameBytesMax
     this.#reassembly = new Reassembly(edge.limits.messageBytesMax)
     this.#window = new Window(edge.limits.creditBytes, Math.max(WINDOW_BYTES_MAX, edge.limits.creditBytes))
   }
@@ -149,19 +157,38 @@ export class Link implements Session {
 
   data(chunk: Buffer): void {
     if (!this.#open) return
-    const nowMs = this.#clock.now()
-    this.heardMs = nowMs
+    this.heardMs = this.#clock.now()
     this.#owner.heard(this)
     try {
       this.#reader.push(chunk)
     } catch (error) {
-      const ours = TroupeError.is(error, 'ERR_FRAME')
-      this.fail(ours ? 'protocol' : 'disconnect', ours ? error.message : `a listener failed: ${String(error)}`)
+      this.broken(error)
       return
     }
+    this.settle()
+  }
+
+  /** One frame was read. */
+  take(frame: Frame): void {
     if (!this.#open) return
-    this.#frameSinceMs = this.#reader.held === 0 ? undefined : (this.#frameSinceMs ?? nowMs)
+    if (frame.sequence !== this.#sequence) throw broken(`frame ${frame.sequence} where ${this.#sequence} was due`)
+    this.#sequence = (this.#sequence + 1) >>> 0
+    this.#frameSinceMs = undefined
+    if (frame.type >= CHANNELS) this.#takePair(frame)
+    else this.#takeControl(frame)
+  }
+
+  /** A chunk was read, and everything in it handed to its listener. */
+  settle(): void {
+    if (!this.#open) return
+    this.#frameSinceMs = this.#reader.held === 0 ? undefined : (this.#frameSinceMs ?? this.#clock.now())
     this.#credit()
+  }
+
+  /** What reading a chunk threw. A bug of a listener ends the session too: going on would leave a hole in its order. */
+  broken(error: unknown): void {
+    if (TroupeError.is(error, 'ERR_FRAME')) this.fail('protocol', error.message)
+    else this.fail('disconnect', `a listener failed: ${error instanceof Error ? error.stack : String(error)}`)
   }
 
   drain(): void {
@@ -178,15 +205,6 @@ export class Link implements Session {
     this.#owner.ended(this, reason, why)
     this.#tellDrained()
     this.#idled()
-  }
-
-  #take(frame: Frame): void {
-    if (!this.#open) return
-    if (frame.sequence !== this.#sequence) throw broken(`frame ${frame.sequence} where ${this.#sequence} was due`)
-    this.#sequence = (this.#sequence + 1) >>> 0
-    this.#frameSinceMs = undefined
-    if (frame.type >= CHANNELS) this.#takePair(frame)
-    else this.#takeControl(frame)
   }
 
   #takePair(frame: Frame): void {
@@ -232,7 +250,6 @@ export class Link implements Session {
     this.#lanes.permit(bytes, slotBytes)
   }
 
-  /** Once per chunk: everything in it has been handed to its listener by now. */
   #credit(): void {
     const bytes = this.#window.grant(this.#limits.fragmentBytes)
     const slotBytes = this.#slotWindow.grant(this.#limits.fragmentBytes)

@@ -1,0 +1,111 @@
+/**
+ * Whom to dial, and when. Pure. One entry, and at most one dial under way, per peer.
+ *
+ *   gone member   0.1 s, doubling to 2 s; after ten minutes to 10 s; for a day
+ *   introduced    0.1 s, doubling to 30 s; forgotten after ten minutes
+ *   seed          0.1 s, doubling to 30 s; for ever
+ *
+ * Delays are jittered. The first dial of an entry goes out at once, all further ones share ten a second, so that
+ * invented members cannot turn this node against others.
+ */
+import { compareIds, type NodeId } from '../base/ids.js'
+import type { Address } from '../base/runtime.js'
+
+const FIRST_MS = 100
+const GONE_MS_MAX = 2_000
+const GONE_LONG_MS_MAX = 10_000
+const STRANGER_MS_MAX = 30_000
+const TEN_MINUTES_MS = 600_000
+const DAY_MS = 86_400_000
+const DIALS_PER_S = 10
+
+export interface Target {
+  readonly key: string
+  readonly kind: 'seed' | 'introduced' | 'gone'
+  /** Undefined for a seed: the challenge will say. */
+  readonly name: NodeId | undefined
+  readonly address: Address
+}
+
+interface Entry extends Target {
+  readonly sinceMs: number
+  attempts: number
+  dueMs: number
+  busy: boolean
+}
+
+export class DialPlan {
+  readonly #max: number
+  readonly #entries = new Map<string, Entry>()
+  #tokens = DIALS_PER_S
+  #tokensMs = 0
+
+  /** `max`: entries that are not members gone; further introductions are not taken. */
+  constructor(max: number) {
+    this.#max = max
+  }
+
+  get size(): number {
+    return this.#entries.size
+  }
+
+  /** False: there is no room. An entry of the same key is replaced, unless it is being dialled. */
+  want(target: Target, nowMs: number): boolean {
+    const known = this.#entries.get(target.key)
+    if (known?.busy) return true
+    if (known === undefined && target.kind === 'introduced' && this.#entries.size >= this.#max) return false
+    this.#entries.set(target.key, { ...target, sinceMs: nowMs, attempts: 0, dueMs: nowMs, busy: false })
+    return true
+  }
+
+  has(key: string): boolean {
+    return this.#entries.has(key)
+  }
+
+  forget(key: string): void {
+    this.#entries.delete(key)
+  }
+
+  /** Those to dial now; each is under way until `failed` or `forget`. */
+  take(nowMs: number): readonly Target[] {
+    this.#tokens = Math.min(DIALS_PER_S, this.#tokens + ((nowMs - this.#tokensMs) * DIALS_PER_S) / 1_000)
+    this.#tokensMs = nowMs
+    const taken: Target[] = []
+    for (const entry of this.#waiting()) {
+      if (entry.dueMs > nowMs) continue
+      if (entry.attempts > 0 && this.#tokens < 1) continue
+      if (entry.attempts > 0) this.#tokens -= 1
+      entry.busy = true
+      taken.push(entry)
+    }
+    return taken
+  }
+
+  /** `chance` in [0, 1) spreads the next dial. */
+  failed(key: string, nowMs: number, chance: number): void {
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return
+    const ageMs = nowMs - entry.sinceMs
+    if (ageMs > (entry.kind === 'gone' ? DAY_MS : TEN_MINUTES_MS) && entry.kind !== 'seed') {
+      this.#entries.delete(key)
+      return
+    }
+    const goneMs = ageMs < TEN_MINUTES_MS ? GONE_MS_MAX : GONE_LONG_MS_MAX
+    const mostMs = entry.kind === 'gone' ? goneMs : STRANGER_MS_MAX
+    const delayMs = Math.min(mostMs, FIRST_MS * 2 ** Math.min(entry.attempts, 16))
+    entry.attempts += 1
+    entry.busy = false
+    entry.dueMs = nowMs + delayMs * (0.5 + chance / 2)
+  }
+
+  /** When to look again. */
+  nextMs(nowMs: number): number | undefined {
+    let nextMs: number | undefined
+    for (const entry of this.#waiting()) nextMs = Math.min(nextMs ?? entry.dueMs, entry.dueMs)
+    return nextMs === undefined ? undefined : Math.max(nextMs, nowMs + 1_000 / DIALS_PER_S)
+  }
+
+  #waiting(): Entry[] {
+    return [...this.#entries.values()].filter(e => !e.busy).sort((a, b) => compareIds(a.key, b.key))
+  }
+}
