@@ -10,7 +10,7 @@ import type { Address, DialResult, Runtime } from '../base/runtime.js'
 import { FrameType } from '../wire/frame.js'
 import { Connection } from './connection.js'
 import { Detector, HEARTBEAT_MS, TICK_MS } from './detector.js'
-import { Dialler, keysOf, NONCE_BYTES, type Refused, Refusal, type Step } from './handshake.js'
+import { Dialler, keysOf, NONCE_BYTES, Refusal, type Refused, type Step } from './handshake.js'
 import type { Link, LinkOwner } from './link.js'
 import type { Session } from './mesh.js'
 
@@ -34,8 +34,14 @@ export interface ClientSession {
 }
 
 /** Rejects with `ERR_TIMEOUT`, `ERR_NOCONNECTION`, or `ERR_HANDSHAKE` with `detail.why`. */
-export function dialClient(runtime: Runtime, address: Address, options: ClientOptions): Promise<ClientSession> {
-  return new Promise((resolve, reject) => new ClientDial(runtime, address, options, { resolve, reject }).start())
+export function dialClient(
+  runtime: Runtime,
+  address: Address,
+  options: ClientOptions,
+): Promise<ClientSession> {
+  return new Promise((resolve, reject) =>
+    new ClientDial(runtime, address, options, { resolve, reject }).start(),
+  )
 }
 
 interface Settle {

@@ -103,7 +103,9 @@ const isHost = (host: string): boolean => /^[A-Za-z0-9._:%-]*$/.test(host)
 
 export function writeMember(to: FieldWriter, member: Member): void {
   to.text(member.name).address(member.address).number(member.creation, 6).number(member.incarnation, 6)
-  to.number(member.version, 1).text(member.host).number(member.voter ? 1 : 0, 1)
+  to.number(member.version, 1)
+    .text(member.host)
+    .number(member.voter ? 1 : 0, 1)
   to.number(member.state === 'down' ? 1 : 0, 1).number(member.tags.length, 1)
   for (const tag of member.tags) to.text(tag)
   const meta = Object.entries(member.meta)

@@ -24,7 +24,7 @@ import type { Address, DialResult, Listener, Runtime, Stream, Timer } from '../b
 import { FrameType, WIRE_VERSION } from '../wire/frame.js'
 import { admit } from './admission.js'
 import { Connection, type ConnectionOwner } from './connection.js'
-import { DOWN_MS, Detector, HEARTBEAT_MS, TICK_MS, type Verdict } from './detector.js'
+import { Detector, DOWN_MS, HEARTBEAT_MS, TICK_MS, type Verdict } from './detector.js'
 import { DialPlan, type Target } from './dial-plan.js'
 import { FieldReader, FieldWriter, META_BYTES_MAX, readMember, writeMember } from './fields.js'
 import {
@@ -40,7 +40,7 @@ import {
   type Refused,
   type Step,
 } from './handshake.js'
-import { Link, type LinkOwner } from './link.js'
+import type { Link, LinkOwner } from './link.js'
 import { type Change, Membership } from './membership.js'
 import type { Mesh, MeshListener, Session } from './mesh.js'
 
@@ -85,7 +85,10 @@ export const createMesh = (options: MeshOptions, listeners: readonly MeshListene
 
 /** What both sides compare, and what a client is told. */
 export function clusterOf(name: string, given: Readonly<Record<string, string | number>>): Cluster {
-  const parameters = Object.keys(given).sort(compareIds).map(key => `${key}=${given[key]}`).join(' ')
+  const parameters = Object.keys(given)
+    .sort(compareIds)
+    .map(key => `${key}=${given[key]}`)
+    .join(' ')
   return { name, parameters, digest: createHash('sha256').update(`${name}\n${parameters}`).digest() }
 }
 
@@ -263,7 +266,14 @@ class FullMesh implements Mesh {
   }
 
   #selfRecord(address: Address): Member {
-    const { self: name, creation, tags = [], meta = {}, host = `${name}.${creation}`, voter = true } = this.#options
+    const {
+      self: name,
+      creation,
+      tags = [],
+      meta = {},
+      host = `${name}.${creation}`,
+      voter = true,
+    } = this.#options
     const sorted = [...new Set(tags)].sort(compareIds)
     const bytes = Buffer.byteLength(JSON.stringify(meta))
     if (bytes > META_BYTES_MAX) {
@@ -271,7 +281,18 @@ class FullMesh implements Mesh {
     }
     const state = 'alive'
     const version = WIRE_VERSION
-    return Object.freeze({ name, address, creation, incarnation: 1, state, version, tags: sorted, meta, host, voter })
+    return Object.freeze({
+      name,
+      address,
+      creation,
+      incarnation: 1,
+      state,
+      version,
+      tags: sorted,
+      meta,
+      host,
+      voter,
+    })
   }
 
   async #listen(address: Address): Promise<void> {
@@ -346,11 +367,20 @@ class FullMesh implements Mesh {
 
   #dial(target: Target): void {
     const dialler = new Dialler(this.#greeting(), this.#keys)
-    const dial: Dial = { target, dialler, connection: undefined, cancel: () => {}, peer: target.name, over: false }
+    const dial: Dial = {
+      target,
+      dialler,
+      connection: undefined,
+      cancel: () => {},
+      peer: target.name,
+      over: false,
+    }
     this.#dials.set(target.key, dial)
     this.#count('dials')
     const { transport } = this.#runtime
-    dial.cancel = transport.dial(target.address, { timeoutMs: DIAL_MS }, result => this.#dialled(dial, result))
+    dial.cancel = transport.dial(target.address, { timeoutMs: DIAL_MS }, result =>
+      this.#dialled(dial, result),
+    )
   }
 
   #dialled(dial: Dial, result: DialResult): void {
@@ -492,7 +522,8 @@ class FullMesh implements Mesh {
     }
     const sameHost = [...this.#greeters.keys()].filter(c => c.stream.remote.host === stream.remote.host)
     if (sameHost.length >= this.#limits.unauthenticatedPerAddressMax) this.#evict(sameHost[0]!)
-    else if (this.#greeters.size >= this.#limits.unauthenticatedMax) this.#evict(this.#greeters.keys().next().value!)
+    else if (this.#greeters.size >= this.#limits.unauthenticatedMax)
+      this.#evict(this.#greeters.keys().next().value!)
     const connection = new Connection(stream, this.#runtime.clock, this.#limits, this.#owner)
     const acceptor = new Acceptor(this.#greeting(), this.#keys)
     this.#greeters.set(connection, { connection, acceptor, pinging: undefined })
@@ -620,7 +651,8 @@ class FullMesh implements Mesh {
     }
     const link = connection.become(opened, this.#edge)
     const record = opened.record!
-    const firstHand = this.#membership.get(record.name)?.creation !== record.creation && !this.#plan.has(record.name)
+    const firstHand =
+      this.#membership.get(record.name)?.creation !== record.creation && !this.#plan.has(record.name)
     this.#links.set(link.peer, link)
     this.#sessions = undefined
     this.#epochs.set(link.peer, { creation: link.creation, epoch: link.epoch })
@@ -689,7 +721,11 @@ class FullMesh implements Mesh {
   #ended(link: Link, reason: DownReason, why: string): void {
     this.#count(`sessionsClosed.${reason}`)
     this.#counters.set('refusedFull', (this.#counters.get('refusedFull') ?? 0) + link.refused)
-    if (reason === 'protocol' || reason === 'overloaded' || (reason === 'disconnect' && this.#phase !== 'stopped')) {
+    if (
+      reason === 'protocol' ||
+      reason === 'overloaded' ||
+      (reason === 'disconnect' && this.#phase !== 'stopped')
+    ) {
       this.#warn(`session with ${link.peer} ended: ${why}`)
     }
     this.#tell(listener => listener.sessionDown?.(link, reason))
@@ -740,8 +776,9 @@ class FullMesh implements Mesh {
       if (change.tag === 'up') this.#tell(listener => listener.memberUp?.(member))
       else if (change.tag === 'alive') this.#tell(listener => listener.memberAlive?.(member))
       else if (change.tag === 'updated') this.#tell(listener => listener.memberUpdated?.(member))
-      else if (change.tag === 'suspect') this.#tell(listener => listener.memberSuspect?.(member, change.reason))
-      else this.#tell(listener => listener.memberDown?.(member, change.reason))
+      else if (change.tag === 'suspect')
+        this.#tell(listener => listener.memberSuspect?.(member, change.reason))
+      else if (change.tag === 'down') this.#tell(listener => listener.memberDown?.(member, change.reason))
     }
   }
 

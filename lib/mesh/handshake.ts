@@ -71,7 +71,9 @@ export interface Claim {
 
 export function writeGreeting(greeting: Greeting): Buffer {
   const to = new FieldWriter().number(WIRE_VERSION, 1).number(WIRE_VERSION, 1).number(FEATURES, 4)
-  to.number(greeting.role === 'client' ? 1 : 0, 1).text(greeting.id).number(greeting.creation, 6)
+  to.number(greeting.role === 'client' ? 1 : 0, 1)
+    .text(greeting.id)
+    .number(greeting.creation, 6)
   return to.bytes(greeting.nonce).done()
 }
 
@@ -85,7 +87,12 @@ export function readGreeting(body: Buffer): Greeting | string {
   }
   from.number(4)
   const role = from.number(1) === 1 ? 'client' : 'member'
-  const greeting = { role, id: from.nodeId(), creation: from.number(6), nonce: from.bytes(NONCE_BYTES) } as const
+  const greeting = {
+    role,
+    id: from.nodeId(),
+    creation: from.number(6),
+    nonce: from.bytes(NONCE_BYTES),
+  } as const
   from.end()
   return greeting.nonce.length === NONCE_BYTES ? greeting : 'a nonce that is too short'
 }
@@ -94,15 +101,22 @@ export function writeRefusal({ code, why }: Refused): Buffer {
   return new FieldWriter().number(code, 1).text(why.slice(0, 200)).done()
 }
 
+/** A refusal is read at the other end, where "here" and "there" are the other way round. */
+const swapped = (why: string): string =>
+  why.replace(/\b(here|there)\b/g, word => (word === 'here' ? 'there' : 'here'))
+
 export function readRefusal(body: Buffer): Refused {
   const from = new FieldReader(body)
   const code = from.number(1)
   const why = from.text(800)
-  return { code, why: why.replace(/[^\x20-\x7e]/g, '?') }
+  return { code, why: swapped(why.replace(/[^\x20-\x7e]/g, '?')) }
 }
 
 function writeClaim(claim: Claim): Buffer {
-  const to = new FieldWriter().text(claim.cluster.name).bytes(claim.cluster.digest).text(claim.cluster.parameters)
+  const to = new FieldWriter()
+    .text(claim.cluster.name)
+    .bytes(claim.cluster.digest)
+    .text(claim.cluster.parameters)
   to.number(claim.epoch, 6).number(claim.record === undefined ? 0 : 1, 1)
   if (claim.record !== undefined) writeMember(to, claim.record)
   return to.done()
@@ -133,7 +147,13 @@ export type Step =
   /** The dialler now knows whom it reached, and is asked for its claim. */
   | { readonly tag: 'challenged'; readonly peer: NodeId; readonly creation: number }
   /** The acceptor knows that the dialler has the secret; whether there is room for a session is another's decision. */
-  | { readonly tag: 'proved'; readonly peer: NodeId; readonly creation: number; readonly role: Role; readonly claim: Claim }
+  | {
+      readonly tag: 'proved'
+      readonly peer: NodeId
+      readonly creation: number
+      readonly role: Role
+      readonly claim: Claim
+    }
   | { readonly tag: 'open'; readonly opened: Opened }
 
 type Direction = 'dialler' | 'acceptor'
@@ -163,12 +183,18 @@ class Transcript {
   }
 
   #mac(key: string, direction: Direction, claim: Buffer): Buffer {
-    const covered = new FieldWriter().text(`troupe handshake ${direction}`).bytes(this.hello).bytes(this.challenge)
+    const covered = new FieldWriter()
+      .text(`troupe handshake ${direction}`)
+      .bytes(this.hello)
+      .bytes(this.challenge)
     return createHmac('sha256', key).update(covered.bytes(claim).done()).digest()
   }
 }
 
-const refuse = (why: string, code: number = Refusal.handshake): Step => ({ tag: 'refuse', refused: { code, why } })
+const refuse = (why: string, code: number = Refusal.handshake): Step => ({
+  tag: 'refuse',
+  refused: { code, why },
+})
 const differs = (what: string, there: string, here: string): string =>
   `${what} ${JSON.stringify(there)} there, ${JSON.stringify(here)} here`
 
@@ -276,9 +302,10 @@ export class Acceptor {
     const claim = readClaim(body.subarray(MAC_BYTES))
     const { id, creation, role } = this.#peer!
     const why = role === 'client' ? undefined : mismatch(claim.cluster, cluster)
-    if (why !== undefined) return this.#fail(swapped(why))
+    if (why !== undefined) return this.#fail(why)
     const named = claim.record?.name === id && claim.record.creation === creation
-    if (role === 'client' ? claim.record !== undefined : !named) return this.#fail('a record of somebody else')
+    if (role === 'client' ? claim.record !== undefined : !named)
+      return this.#fail('a record of somebody else')
     this.#key = key
     this.#claim = claim
     this.#state = 'proved'
@@ -305,7 +332,3 @@ export class Acceptor {
     return refuse(why)
   }
 }
-
-/** A refusal is read at the other end, where "here" and "there" are the other way round. */
-const swapped = (why: string): string =>
-  why.replace(/\b(here|there)\b/g, word => (word === 'here' ? 'there' : 'here'))

@@ -29,7 +29,13 @@ export interface Out {
 
 export type LaneLimits = Pick<
   Limits,
-  'fragmentBytes' | 'messageBytesMax' | 'creditBytes' | 'queueBytesBusy' | 'queueBytesMax' | 'bulkBytesMax' | 'signalBytesMax'
+  | 'fragmentBytes'
+  | 'messageBytesMax'
+  | 'creditBytes'
+  | 'queueBytesBusy'
+  | 'queueBytesMax'
+  | 'bulkBytesMax'
+  | 'signalBytesMax'
 >
 
 /** The slot lane's own window, and what may wait for it. */
@@ -115,9 +121,15 @@ export class Lanes {
 
   slot(type: number, bytes: Buffer): void {
     if (bytes.length - HEADER_BYTES > SLOT_FRAME_BYTES_MAX) {
-      throw new RangeError(`sendSlot: expected at most ${SLOT_FRAME_BYTES_MAX} bytes, got ${bytes.length - HEADER_BYTES}`)
+      throw new RangeError(
+        `sendSlot: expected at most ${SLOT_FRAME_BYTES_MAX} bytes, got ${bytes.length - HEADER_BYTES}`,
+      )
     }
-    if (this.#waiting === 0 && !this.#out.blocked && this.#slotSentBytes + bytes.length <= this.#slotPermittedBytes) {
+    if (
+      this.#waiting === 0 &&
+      !this.#out.blocked &&
+      this.#slotSentBytes + bytes.length <= this.#slotPermittedBytes
+    ) {
       this.#slotSentBytes += bytes.length
       this.#control(type, bytes)
       return
@@ -335,7 +347,8 @@ export class Window {
   grant(fragmentBytes: number): number | undefined {
     const leftBytes = this.#permittedBytes - this.#takenBytes
     if (leftBytes > this.#windowBytes - this.#windowBytes / 4) return undefined
-    if (leftBytes < fragmentBytes + HEADER_BYTES) this.#windowBytes = Math.min(2 * this.#windowBytes, this.#max)
+    if (leftBytes < fragmentBytes + HEADER_BYTES)
+      this.#windowBytes = Math.min(2 * this.#windowBytes, this.#max)
     this.#permittedBytes = Math.max(this.#permittedBytes, this.#takenBytes + this.#windowBytes)
     return this.#permittedBytes
   }

@@ -171,7 +171,8 @@ export class Link implements Session {
   /** One frame was read. */
   take(frame: Frame): void {
     if (!this.#open) return
-    if (frame.sequence !== this.#sequence) throw broken(`frame ${frame.sequence} where ${this.#sequence} was due`)
+    if (frame.sequence !== this.#sequence)
+      throw broken(`frame ${frame.sequence} where ${this.#sequence} was due`)
     this.#sequence = (this.#sequence + 1) >>> 0
     this.#frameSinceMs = undefined
     if (frame.type >= CHANNELS) this.#takePair(frame)
@@ -235,7 +236,8 @@ export class Link implements Session {
         this.#leaving = true
         return this.fail('left', 'it said goodbye')
       case FrameType.slot:
-        if (!this.#slotWindow.take(frame.end - frame.start + HEADER_BYTES)) throw broken('more bytes than permitted')
+        if (!this.#slotWindow.take(frame.end - frame.start + HEADER_BYTES))
+          throw broken('more bytes than permitted')
         return this.#owner.frame(this, frame.type, 0, frame.buffer, frame.start, frame.end)
       default:
         throw broken(`type ${frame.type} is not for a session`)
@@ -254,7 +256,9 @@ export class Link implements Session {
     const bytes = this.#window.grant(this.#limits.fragmentBytes)
     const slotBytes = this.#slotWindow.grant(this.#limits.fragmentBytes)
     if (bytes === undefined && slotBytes === undefined) return
-    const body = new FieldWriter().number(this.#window.permittedBytes, 6).number(this.#slotWindow.permittedBytes, 6)
+    const body = new FieldWriter()
+      .number(this.#window.permittedBytes, 6)
+      .number(this.#slotWindow.permittedBytes, 6)
     this.tell(FrameType.credit, body.done())
   }
 
