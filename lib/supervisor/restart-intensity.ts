@@ -1,0 +1,20 @@
+/**
+ * Restart intensity: more than `restarts` restarts in any `withinMs` (both ends belong to it, as in OTP) mean that the
+ * fault will not go away by starting again, and whoever restarts should give up. A history longer than `restarts`
+ * is never kept, so it needs no limit of its own.
+ */
+import type { RestartIntensity } from '../actor/api.js'
+
+/** As in Elixir: three restarts in five seconds are borne, the fourth is one too many. */
+export const INTENSITY_DEFAULT: RestartIntensity = { restarts: 3, withinMs: 5_000 }
+
+export type Verdict =
+  | { readonly verdict: 'restart'; readonly history: readonly number[] }
+  | { readonly verdict: 'give-up' }
+
+/** Given when earlier restarts were, oldest first, and that one more is due now: whether it may be. */
+export function onCrash(history: readonly number[], nowMs: number, intensity: RestartIntensity): Verdict {
+  const recent = history.filter(atMs => nowMs - atMs <= intensity.withinMs)
+  if (recent.length >= intensity.restarts) return { verdict: 'give-up' }
+  return { verdict: 'restart', history: [...recent, nowMs] }
+}
