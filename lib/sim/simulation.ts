@@ -11,8 +11,7 @@
  * (see `track`).
  */
 import type { Runtime } from '../base/runtime.js'
-import { RealHost } from '../runtime/host.js'
-import { RealLoop } from '../runtime/loop.js'
+import { createRealRuntime } from '../runtime/real-runtime.js'
 import { EventHeap } from './event-heap.js'
 import { EventLog } from './event-log.js'
 import { SimDisk } from './sim-disk.js'
@@ -22,7 +21,7 @@ import { SimRandom } from './sim-random.js'
 import { toGrid, type World } from './world.js'
 
 /** Events at one moment of virtual time, after which a run is taken to go round in circles. */
-const EVENTS_PER_MOMENT_MAX = 1_000_000
+const EVENTS_PER_MOMENT_MAX = 100_000
 /** Lines of the log in an error. */
 const TAIL_LINES = 20
 
@@ -56,8 +55,7 @@ export class Simulation {
   readonly #disks = new Map<string, SimDisk>()
   readonly #tracked = new Map<Promise<unknown>, Tracked>()
   readonly #fresh: Promise<unknown>[] = []
-  readonly #loop = new RealLoop()
-  readonly #host = new RealHost()
+  readonly #real = createRealRuntime()
   readonly #world: World
   #nowMs = 0
   #outstanding = 0
@@ -96,7 +94,7 @@ export class Simulation {
         transport: life => this.network.transportOf(life),
         disk: life => disk.of(life, (delayMs, fn) => this.#world.at(this.#nowMs + delayMs, fn)),
         resolver: this.network.resolver,
-        host: this.#host,
+        host: this.#real.host,
       },
     })
     this.#nodes.set(name, node)
@@ -263,7 +261,7 @@ export class Simulation {
   }
 
   async #drain(): Promise<void> {
-    await new Promise<void>(resolve => this.#loop.later(resolve))
+    await new Promise<void>(resolve => this.#real.loop.later(resolve))
     if (this.#fresh.length > 0) this.#checkEscapes(this.#fresh.splice(0))
   }
 
