@@ -5,9 +5,10 @@
  */
 import t from 'tap'
 import type { Signal } from '../lib/actor/api.js'
+import type { Pid } from '../lib/base/ids.js'
 import { type ActorRef, createNode, defineActor } from '../lib/index.js'
 import { bareNode } from './support/bare-node.js'
-import { corpse, gate, plain, puppet, reasonOf, refusal, tell, watch } from './support/puppet.js'
+import { gate, plain, puppet, reasonOf, refusal, tell, watch } from './support/puppet.js'
 
 // --- gs-start -------------------------------------------------------------------------------------------------------
 
@@ -71,25 +72,24 @@ t.test(
   'gs-start-006: an init that takes longer than the timeout is killed, and leaves the caller no message',
   async t => {
     const { node, clock } = await bareNode(t)
-    const begun = gate()
-    let pid: unknown
-    const server = defineActor('server', {
-      init: async (_: void, ctx) => {
-        pid = ctx.self
-        begun.open()
-        await new Promise(() => {})
-        return {}
-      },
-    })
-    const options = { link: true, name: 'n', scope: 'node', timeoutMs: 20 } as const
     for (const trapExit of [true, false]) {
+      const begun = gate()
+      let pid: Pid | undefined
+      const server = defineActor('server', {
+        init: async (_: void, ctx) => {
+          pid = ctx.self
+          begun.open()
+          await new Promise(() => {})
+          return {}
+        },
+      })
+      const options = { link: true, name: 'n', scope: 'node', timeoutMs: 20 } as const
       const caller = puppet(node, { trapExit })
       const refused = refusal(caller.ask(self => self.spawn(server, undefined, options)))
       await begun.opened
-      await watch(node, caller.pid) // a round trip through the loop: the caller waits by now
       clock.advance(20)
       t.equal((await refused).code, 'ERR_TIMEOUT', `told${trapExit ? ', trapping' : ''}`)
-      t.equal(node.isAlive(pid as never), false, 'the process is gone')
+      t.equal(node.isAlive(pid!), false, 'the process is gone')
       t.equal(node.whereis('n'), undefined, 'the name is free')
       t.strictSame(await caller.mail(), [], 'no exit message, and the caller lives')
     }
@@ -287,8 +287,8 @@ t.test(
     const { down } = await watch(node, ref.pid)
     const { code, detail } = await refusal(ref.call('garbage'))
     t.equal(code, 'ERR_EXIT', 'the caller')
-    t.hasOwn(detail['reason'], 'bad_return_value', 'with the reason')
-    t.hasOwn((await down).reason, 'bad_return_value', 'the server ends with it')
+    t.match(detail['reason'], { bad_return_value: Function }, 'with the reason')
+    t.match((await down).reason, { bad_return_value: Function }, 'the server ends with it')
   },
 )
 
@@ -422,7 +422,7 @@ t.test('gs-cast-002: a cast handler that returns a value ends its server with ba
   const { node } = await bareNode(t)
   const server = defineActor('server', {
     init: () => ({}),
-    casts: { wrong: (() => 'a reply') as () => undefined },
+    casts: { wrong: () => 'a reply' as unknown as undefined },
   })
   const ref = await node.spawn(server)
   t.strictSame(await reasonOf(node, ref.pid, () => ref.cast('wrong')), { bad_return_value: 'a reply' })
@@ -665,7 +665,6 @@ t.test('gs-stop-003: to stop a name that nobody has fails with noproc', async t 
   const gone = await node.spawn(server, false)
   node.exit(gone.pid, 'kill')
   t.equal((await refusal(gone.stop())).code, 'ERR_NOPROC', 'and so does a ref to a dead process')
-  t.equal(node.isAlive(await corpse(node)), false, 'the node goes on')
 })
 
 t.test('gs-stop-004: a stop that waits too long fails, and the server lives', async t => {
