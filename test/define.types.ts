@@ -256,6 +256,10 @@ export async function refused(): Promise<void> {
   await node.spawn(cart, { owner: 'a' }, { nme: 'x' })
   // @ts-expect-error an unknown restart
   await node.spawn(cart, { owner: 'a' }, { restart: 'always' })
+  // @ts-expect-error a ref to one definition is none to another
+  const other: ActorRef<typeof bare> = ref
+  // @ts-expect-error nor the other way round
+  const back: ActorRef<typeof cart> = await node.spawn(bare)
   // @ts-expect-error a state that is no object
   defineActor('number', { init: () => 5 })
   // @ts-expect-error an unknown hook
@@ -266,4 +270,5 @@ export async function refused(): Promise<void> {
   defineActor('field', { init: () => ({ n: 1 }), calls: { get: state => state.m } })
   // @ts-expect-error a call handler has no caller outside of one
   defineActor('init', { init: (_: void, ctx) => ({ from: ctx.from }) })
+  return void [other, back]
 }

@@ -28,6 +28,8 @@ export interface CallOptions extends WaitOptions {}
  * when that is dead; from `named` it follows the name. Crosses nodes inside messages and keeps its type.
  */
 export interface ActorRef<D> {
+  /** Never read at run time: keeps refs to different definitions apart. */
+  readonly '~actor'?: (phantom: D) => D
   /** The process behind it; for a named ref the holder at this moment, undefined between holders. */
   readonly pid: Pid
   /** For a ref from `named`. */
