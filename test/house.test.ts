@@ -55,6 +55,9 @@ const AMBIENT_MEMBERS: readonly (readonly [string, string])[] = [
 const PURE_MODULES: Readonly<Record<string, readonly string[] | 'all'>> = {
   'node:crypto': ['createHash', 'createHmac', 'timingSafeEqual'],
   'node:util': 'all',
+  'node:async_hooks': ['AsyncLocalStorage'],
+  'node:path': ['basename', 'dirname', 'extname', 'isAbsolute', 'join', 'relative'], // resolve() asks for the folder
+  'node:url': ['fileURLToPath', 'pathToFileURL'],
   'node:buffer': 'all',
 }
 const PACKAGES = ['debug', 'eventemitter3', 'hashring', 'msgpackr']
