@@ -56,7 +56,7 @@ const PURE_MODULES: Readonly<Record<string, readonly string[] | 'all'>> = {
   'node:crypto': ['createHash', 'createHmac', 'timingSafeEqual'],
   'node:util': 'all',
   'node:async_hooks': ['AsyncLocalStorage'],
-  'node:path': ['basename', 'dirname', 'extname', 'isAbsolute', 'join', 'relative'], // resolve() asks for the folder
+  'node:path': ['basename', 'dirname', 'extname', 'isAbsolute', 'join', 'parse', 'relative'], // resolve() asks for the folder
   'node:url': ['fileURLToPath', 'pathToFileURL'],
   'node:buffer': 'all',
 }
