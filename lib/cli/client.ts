@@ -10,11 +10,11 @@ import type { DownReason } from '../base/member.js'
 import type { Address, Runtime, Timer } from '../base/runtime.js'
 import { dialClient } from '../mesh/client.js'
 import type { MeshListener, Session } from '../mesh/mesh.js'
-import { CLIENT_PAIR, type ClientOperation, checkClientReply } from '../node/client-protocol.js'
+import { CLIENT_PAIR, type ClientError, type ClientOperation, checkClientReply } from '../node/client-protocol.js'
 import { formatAddress } from '../node/options.js'
 import type { Codec } from '../wire/codec.js'
 import { FrameType, HEADER_BYTES } from '../wire/frame.js'
-import { createCodec } from '../wire/msgpack-codec.js'
+import { createCodec } from '../wire/create-codec.js'
 
 /** The node answers a request that it gave up on itself; this much later we no longer wait for that answer. */
 const GRACE_MS = 500
@@ -39,6 +39,18 @@ export class ConnectionError extends Error {
   constructor(code: string, message: string, cause?: unknown) {
     super(message, { cause })
     this.code = code
+  }
+}
+
+/** What the node answered: exit status 1, or 2 for misuse, or 4 for a timeout. */
+export class RemoteError extends Error {
+  readonly code: string
+  readonly detail: Readonly<Record<string, unknown>>
+
+  constructor({ code, message, detail }: ClientError) {
+    super(message)
+    this.code = code
+    this.detail = detail
   }
 }
 
@@ -107,6 +119,15 @@ export class Client implements MeshListener {
     })
   }
 
+  /** Between two questions of the same kind. */
+  pause(): Promise<void> {
+    return pause(this.#runtime, RETRY_MS)
+  }
+
+  close(): void {
+    this.#hangUp()
+  }
+
   /** Resolves when the connection is gone. */
   closed(): Promise<void> {
     return new Promise(resolve => {
@@ -120,7 +141,7 @@ export class Client implements MeshListener {
     const waiting = this.#take(reply.id)
     if (waiting === undefined) return
     if (reply.ok) waiting.resolve(reply.value)
-    else waiting.reject(Object.assign(new Error(reply.error.message), reply.error))
+    else waiting.reject(new RemoteError(reply.error))
   }
 
   sessionDown(_session: Session, reason: DownReason): void {

@@ -1,7 +1,5 @@
 /** Between values and the text that people type and read. */
 import { inspect } from 'node:util'
-import { TroupeError } from '../base/errors.js'
-import { Pid, Ref } from '../base/ids.js'
 
 /** JSON if it parses, else the text itself. */
 export function fromText(text: string): unknown {
@@ -34,13 +32,12 @@ export function toJson(value: unknown): unknown {
 }
 
 function objectToJson(value: object): unknown {
-  if (value instanceof Pid || value instanceof Ref) return value.toString()
-  if (value instanceof Date) return value.toJSON()
   if (value instanceof Error) return errorToJson(value)
   if (Buffer.isBuffer(value)) return value.toString('base64')
   if (ArrayBuffer.isView(value)) return Array.from(value as unknown as ArrayLike<unknown>, toJson)
   if (Array.isArray(value) || value instanceof Set) return Array.from(value, toJson)
   if (value instanceof Map) return mapToJson(value)
+  if ('toJSON' in value && typeof value.toJSON === 'function') return value.toJSON() as unknown // dates, pids, refs
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, toJson(item)]))
 }
 
@@ -52,8 +49,8 @@ function mapToJson(map: ReadonlyMap<unknown, unknown>): unknown {
 }
 
 export function errorToJson(error: Error): { code: string; message: string; detail: unknown } {
-  const detail = TroupeError.is(error) ? toJson(error.detail) : {}
-  return { code: TroupeError.is(error) ? error.code : error.name, message: error.message, detail }
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name
+  return { code, message: error.message, detail: 'detail' in error ? toJson(error.detail) : {} }
 }
 
 export const jsonLine = (value: unknown): string => `${JSON.stringify(toJson(value))}\n`
