@@ -10,11 +10,16 @@ import type { DownReason } from '../base/member.js'
 import type { Address, Runtime, Timer } from '../base/runtime.js'
 import { dialClient } from '../mesh/client.js'
 import type { MeshListener, Session } from '../mesh/mesh.js'
-import { CLIENT_PAIR, type ClientError, type ClientOperation, checkClientReply } from '../node/client-protocol.js'
+import {
+  CLIENT_PAIR,
+  type ClientError,
+  type ClientOperation,
+  checkClientReply,
+} from '../node/client-protocol.js'
 import { formatAddress } from '../node/options.js'
 import type { Codec } from '../wire/codec.js'
-import { FrameType, HEADER_BYTES } from '../wire/frame.js'
 import { createCodec } from '../wire/create-codec.js'
+import { FrameType, HEADER_BYTES } from '../wire/frame.js'
 
 /** The node answers a request that it gave up on itself; this much later we no longer wait for that answer. */
 const GRACE_MS = 500

@@ -5,12 +5,23 @@
 import { compareIds } from '../base/ids.js'
 import { TIMEOUT_MS } from '../base/limits.js'
 import type { Runtime } from '../base/runtime.js'
-import type { ModuleLoader } from '../runtime/module-loader.js'
-import type { Terminal } from '../runtime/terminal.js'
 import type { ClientOperation } from '../node/client-protocol.js'
 import { parseAddress } from '../node/options.js'
+import type { ModuleLoader } from '../runtime/module-loader.js'
+import type { Terminal } from '../runtime/terminal.js'
 import { Client, type ClientOptions } from './client.js'
-import { aNumber, anAddress, aText, aWord, type Flags, parse, single, toggle, UsageError, type ValuesOf } from './flags.js'
+import {
+  aNumber,
+  anAddress,
+  aText,
+  aWord,
+  type Flags,
+  parse,
+  single,
+  toggle,
+  UsageError,
+  type ValuesOf,
+} from './flags.js'
 import { readSecret } from './secret.js'
 import { start } from './start.js'
 import { fromText, jsonLine, table, toText } from './values.js'
@@ -38,7 +49,11 @@ const WAIT_MAX_MS = 86_400_000
 
 const json = toggle('print JSON')
 const reach = {
-  connect: single('HOST:PORT', `the node to ask (default: TROUPE_CONNECT, else ${DEFAULT_ADDRESS})`, anAddress(1)),
+  connect: single(
+    'HOST:PORT',
+    `the node to ask (default: TROUPE_CONNECT, else ${DEFAULT_ADDRESS})`,
+    anAddress(1),
+  ),
   'secret-file': single('FILE', 'the file that holds the shared secret (default: TROUPE_SECRET)', aText),
   timeout: single('MS', `how long to wait (default ${TIMEOUT_MS})`, aNumber(1, WAIT_MAX_MS, 'milliseconds')),
   json,
@@ -79,14 +94,20 @@ const ps = define({
   examples: ['troupe ps', 'troupe ps --connect 127.0.0.1:7002 --json'],
   async run(desk, _words, values) {
     const processes = await ask(desk, values, { op: 'ps' })
-    print(desk, values, processes, ['PID', 'DEFINITION', 'NAMES', 'MAILBOX', 'LINKS', 'MONITORS'], process => [
-      textOf(process['pid']),
-      textOf(process['definition']),
-      (process['names'] as readonly string[]).join(','),
-      textOf(process['mailbox']),
-      textOf(process['links']),
-      textOf(process['monitors']),
-    ])
+    print(
+      desk,
+      values,
+      processes,
+      ['PID', 'DEFINITION', 'NAMES', 'MAILBOX', 'LINKS', 'MONITORS'],
+      process => [
+        textOf(process['pid']),
+        textOf(process['definition']),
+        (process['names'] as readonly string[]).join(','),
+        textOf(process['mailbox']),
+        textOf(process['links']),
+        textOf(process['monitors']),
+      ],
+    )
   },
 })
 
@@ -116,7 +137,11 @@ const spawn = define({
   flags: {
     name: single('NAME', 'register the process under this name', aText),
     on: single('WHERE', 'a node, `ring` (by the name), or `tag:TAG` (any node with that tag)', aText),
-    scope: single('SCOPE', '`cluster` (default): the name is known everywhere; `node`: on its node', aWord('cluster', 'node')),
+    scope: single(
+      'SCOPE',
+      '`cluster` (default): the name is known everywhere; `node`: on its node',
+      aWord('cluster', 'node'),
+    ),
     restart: single(
       'WHEN',
       '`permanent`, `transient` (after failures) or `temporary` (default): restart it, elsewhere if its node is down',
@@ -127,12 +152,23 @@ const spawn = define({
   summary: 'start a process',
   about:
     'Starts the actor defined as DEF with ARG, which is JSON if it parses and else a string, and prints the pid. Without --on it runs on the contacted node. It stays when this command has ended. With --json: { "pid", "node", "name" }.',
-  examples: ['troupe spawn counter 0 --name visits --on b', 'troupe spawn counter 0 --name total --on ring --restart permanent'],
+  examples: [
+    'troupe spawn counter 0 --name visits --on b',
+    'troupe spawn counter 0 --name total --on ring --restart permanent',
+  ],
   async run(desk, [definition, arg], values) {
     const { name, scope, restart } = values
     const on = values.on?.startsWith('tag:') === true ? { tag: values.on.slice('tag:'.length) } : values.on
     const args = arg === undefined ? undefined : fromText(arg)
-    const spawned = await ask(desk, values, { op: 'spawn', definition: definition!, args, name, on, scope, restart })
+    const spawned = await ask(desk, values, {
+      op: 'spawn',
+      definition: definition!,
+      args,
+      name,
+      on,
+      scope,
+      restart,
+    })
     const { pid } = spawned as { pid: unknown }
     desk.terminal.out(values.json ? jsonLine(spawned) : `${String(pid)}\n`)
   },
@@ -145,7 +181,11 @@ const call = define({
   summary: 'ask a process and print its reply',
   about:
     'PAYLOAD is JSON if it parses, else a string. A reply that is a string is printed as it is, anything else as Node.js shows it; with --json as one line of JSON.',
-  examples: ['troupe call visits add 5', `troupe call visits set '{"value": 7}' --timeout 500`, `troupe call '<b.9f3c2b7a01de.4>' get`],
+  examples: [
+    'troupe call visits add 5',
+    `troupe call visits set '{"value": 7}' --timeout 500`,
+    `troupe call '<b.9f3c2b7a01de.4>' get`,
+  ],
   async run(desk, [to, tag, payload], values) {
     const reply = await ask(desk, values, { op: 'call', to: to!, tag: tag!, payload: payloadOf(payload) })
     desk.terminal.out(values.json ? jsonLine(reply) : `${toText(reply, desk.terminal.colors)}\n`)
@@ -171,7 +211,11 @@ const stop = define({
   words: ['[NAME|PID]'],
   flags: {
     ...reach,
-    drain: single('MS', 'how long a stopping node lets mailboxes drain', aNumber(0, WAIT_MAX_MS, 'milliseconds')),
+    drain: single(
+      'MS',
+      'how long a stopping node lets mailboxes drain',
+      aNumber(0, WAIT_MAX_MS, 'milliseconds'),
+    ),
   },
   summary: 'stop the contacted node, or one process',
   about:
@@ -242,7 +286,8 @@ async function untilMembers(desk: Desk, values: Reach, wanted: number): Promise<
       const members = (await client.request({ op: 'nodes' }, Math.max(1, leftMs))) as { state: string }[]
       const alive = members.filter(member => member.state === 'alive').length
       if (alive >= wanted) return members
-      if (leftMs <= 0) throw new WaitError(`${alive} of ${wanted} members are alive after ${options.timeoutMs} ms`)
+      if (leftMs <= 0)
+        throw new WaitError(`${alive} of ${wanted} members are alive after ${options.timeoutMs} ms`)
       await client.pause()
     }
   } finally {

@@ -133,7 +133,7 @@ function split(
     const flag = Object.hasOwn(flags, token.name) ? flags[token.name] : undefined
     if (flag === undefined)
       throw new UsageError(`${grammar.command}: unknown flag ${token.rawName}; expected ${known(flags)}`)
-    const value = valueOf(token.name, flag, token)
+    const value = textFor(token.name, flag, token)
     given.set(token.name, [...(given.get(token.name) ?? []), value])
   }
   return { words, given }
@@ -143,7 +143,7 @@ function split(
 const MASK = '\0'
 const unmask = (word: string): string => (word.startsWith(MASK) ? word.slice(MASK.length) : word)
 
-function valueOf(
+function textFor(
   name: string,
   flag: Flag<unknown>,
   token: { value?: string | undefined; inlineValue?: boolean | undefined },

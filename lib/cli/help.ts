@@ -17,7 +17,10 @@ export function help(commands: readonly Command[]): string {
   return `${[
     'troupe: named processes over a mesh of Node.js nodes',
     'usage: troupe COMMAND [ARGUMENTS] [FLAGS]',
-    section('commands', commands.map(({ name, words, summary }) => [[name, ...words].join(' '), summary])),
+    section(
+      'commands',
+      commands.map(({ name, words, summary }) => [[name, ...words].join(' '), summary]),
+    ),
     section('try', [
       ['troupe start --name a --actors ./actors', 'in one terminal'],
       ['troupe spawn counter 0 --name visits', 'in another'],
@@ -27,7 +30,10 @@ export function help(commands: readonly Command[]): string {
       ['TROUPE_CONNECT', 'the node that commands ask, HOST:PORT'],
       ['TROUPE_SECRET', 'the shared secret, at least 32 bytes'],
     ]),
-    section('exit status', EXIT_CODES.map(([code, meaning]) => [String(code), meaning])),
+    section(
+      'exit status',
+      EXIT_CODES.map(([code, meaning]) => [String(code), meaning]),
+    ),
     '`troupe COMMAND --help` says more about each.',
   ].join('\n\n')}\n`
 }
@@ -39,7 +45,10 @@ export function helpOf({ name, words, flags, summary, about, examples }: Command
     wrap(about),
     section('flags', flagRows(flags)),
     `examples:\n${examples.map(example => `  ${example}`).join('\n')}`,
-    section('exit status', EXIT_CODES.map(([code, meaning]) => [String(code), meaning])),
+    section(
+      'exit status',
+      EXIT_CODES.map(([code, meaning]) => [String(code), meaning]),
+    ),
   ].join('\n\n')}\n`
 }
 
@@ -48,10 +57,16 @@ const flagRows = (flags: Flags): (readonly [string, string])[] => [
   ['--help', 'print this'],
 ]
 
-const flagText = (name: string, { value }: Flag<unknown>): string => (value === undefined ? `--${name}` : `--${name} ${value}`)
+const flagText = (name: string, { value }: Flag<unknown>): string =>
+  value === undefined ? `--${name}` : `--${name} ${value}`
 
 function section(title: string, rows: readonly (readonly [string, string])[]): string {
-  const lines = table(['', ''], rows.map(([left, right]) => [left, right || ' '])).split('\n').slice(1, -1)
+  const lines = table(
+    ['', ''],
+    rows.map(([left, right]) => [left, right || ' ']),
+  )
+    .split('\n')
+    .slice(1, -1)
   return `${title}:\n${lines.map(line => `  ${line}`).join('\n')}`
 }
 

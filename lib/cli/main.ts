@@ -8,4 +8,6 @@ import { run } from './run.js'
 
 const { version } = createRequire(import.meta.url)('troupe/package.json') as { version: string }
 const terminal = createTerminal()
-void run({ terminal, runtime: createRealRuntime(), loader: moduleLoader }, version).then(code => terminal.setExitCode(code))
+void run({ terminal, runtime: createRealRuntime(), loader: moduleLoader }, version).then(code =>
+  terminal.setExitCode(code),
+)

@@ -1,6 +1,7 @@
 /** One run of `troupe`: from the words to the exit status. Everything it touches comes in through `Desk`. */
-import { COMMANDS, type Desk } from './commands.js'
+
 import { ConnectionError } from './client.js'
+import { COMMANDS, type Desk } from './commands.js'
 import { UsageError } from './flags.js'
 import { help, helpOf } from './help.js'
 import { errorToJson } from './values.js'
@@ -49,7 +50,8 @@ function report({ terminal }: Desk, command: string | undefined, error: unknown)
   }
   const { code } = errorToJson(failure)
   terminal.err(`troupe: ${failure.message}${code.startsWith('ERR_') ? ` (${code})` : ''}\n`)
-  if (failure instanceof UsageError) terminal.err(`try: troupe ${command === undefined ? '' : `${command} `}--help\n`)
+  if (failure instanceof UsageError)
+    terminal.err(`try: troupe ${command === undefined ? '' : `${command} `}--help\n`)
   return status
 }
 

@@ -21,7 +21,9 @@ export async function readSecret(desk: SecretDesk, file: string | undefined): Pr
   const bytes = Buffer.byteLength(secret)
   if (bytes >= SECRET_BYTES_MIN) return secret
   const how = 'make one with: openssl rand -hex 32'
-  throw new UsageError(`${where}: expected a secret of at least ${SECRET_BYTES_MIN} bytes, got ${bytes}; ${how}`)
+  throw new UsageError(
+    `${where}: expected a secret of at least ${SECRET_BYTES_MIN} bytes, got ${bytes}; ${how}`,
+  )
 }
 
 async function contents(desk: SecretDesk, file: string): Promise<string> {
@@ -30,6 +32,8 @@ async function contents(desk: SecretDesk, file: string): Promise<string> {
     return (await desk.runtime.disk.read(path)).toString('utf8').replace(/\r?\n$/, '')
   } catch (error) {
     const { code } = error as { code?: string }
-    throw new UsageError(`--secret-file: expected a file that can be read, got ${JSON.stringify(file)} (${code ?? String(error)})`)
+    throw new UsageError(
+      `--secret-file: expected a file that can be read, got ${JSON.stringify(file)} (${code ?? String(error)})`,
+    )
   }
 }

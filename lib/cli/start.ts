@@ -1,11 +1,24 @@
 /** `troupe start`: a node in the foreground, from a folder of actor modules, until it is told to leave. */
-import type { AnyActor } from '../actor/define.js'
+
 import type { Node } from '../actor/api.js'
+import type { AnyActor } from '../actor/define.js'
 import { createNode } from '../node/node.js'
 import { formatAddress } from '../node/options.js'
 import { ActorFolderError, loadActors } from './actor-folder.js'
 import type { Command, Desk } from './commands.js'
-import { aNumber, anAddress, aText, type Flags, list, parse, single, toggle, UsageError, type ValuesOf, wanted } from './flags.js'
+import {
+  aNumber,
+  anAddress,
+  aText,
+  type Flags,
+  list,
+  parse,
+  single,
+  toggle,
+  UsageError,
+  type ValuesOf,
+  wanted,
+} from './flags.js'
 import { readSecret } from './secret.js'
 import { jsonLine } from './values.js'
 
@@ -14,16 +27,32 @@ const LISTEN = '127.0.0.1:7001'
 const EXIT_OF = { SIGINT: 130, SIGTERM: 143 } as const
 
 const flags = {
-  name: single('NAME', "the node's name, unique in the cluster (default: host name and six random characters)", aText),
-  listen: single('HOST:PORT', `where other nodes and commands reach it; port 0: any (default ${LISTEN})`, anAddress(0)),
+  name: single(
+    'NAME',
+    "the node's name, unique in the cluster (default: host name and six random characters)",
+    aText,
+  ),
+  listen: single(
+    'HOST:PORT',
+    `where other nodes and commands reach it; port 0: any (default ${LISTEN})`,
+    anAddress(0),
+  ),
   seed: list('HOST:PORT', 'the address of some member; may be given several times', anAddress(1)),
-  actors: list('FOLDER', 'hosts the actors that its .js, .mjs (and, where Node.js can, .ts) modules export', aText),
+  actors: list(
+    'FOLDER',
+    'hosts the actors that its .js, .mjs (and, where Node.js can, .ts) modules export',
+    aText,
+  ),
   tag: list('TAG', 'a tag that `spawn --on tag:TAG` finds; may be given several times', aText),
   meta: list('KEY=VALUE', 'seen by every member; may be given several times', aPair),
   cluster: single('CLUSTER', "the cluster's name; others are refused (default troupe)", aText),
   'secret-file': single('FILE', 'the file that holds the shared secret (default: TROUPE_SECRET)', aText),
   insecure: toggle('allow an address that is not loopback, although the mesh is not encrypted'),
-  drain: single('MS', 'how long mailboxes may drain when it leaves (default 1000)', aNumber(0, 86_400_000, 'milliseconds')),
+  drain: single(
+    'MS',
+    'how long mailboxes may drain when it leaves (default 1000)',
+    aNumber(0, 86_400_000, 'milliseconds'),
+  ),
   json: toggle('print JSON, one object per line and event'),
 } satisfies Flags
 
@@ -61,7 +90,12 @@ async function actorsOf({ terminal, runtime, loader }: Desk, values: Values): Pr
   }
 }
 
-async function create(desk: Desk, values: Values, secret: string | undefined, actors: readonly AnyActor[]): Promise<Node> {
+async function create(
+  desk: Desk,
+  values: Values,
+  secret: string | undefined,
+  actors: readonly AnyActor[],
+): Promise<Node> {
   try {
     return await createNode({
       name: values.name,
@@ -94,9 +128,18 @@ function announce(desk: Desk, values: Values, node: Node, actors: readonly AnyAc
   const address = node.address === undefined ? undefined : formatAddress(node.address)
   const hosted = actors.map(actor => actor.name).sort()
   const hosting = hosted.length === 0 ? 'no actors' : hosted.join(', ')
-  say(`${node.name} is up on ${address}, hosting ${hosting}`, { event: 'up', node: node.name, address, actors: hosted })
-  node.on('member:up', ({ member }) => say(`${member.name} joined`, { event: 'member:up', member: member.name }))
-  node.on('member:left', ({ member }) => say(`${member.name} left`, { event: 'member:left', member: member.name }))
+  say(`${node.name} is up on ${address}, hosting ${hosting}`, {
+    event: 'up',
+    node: node.name,
+    address,
+    actors: hosted,
+  })
+  node.on('member:up', ({ member }) =>
+    say(`${member.name} joined`, { event: 'member:up', member: member.name }),
+  )
+  node.on('member:left', ({ member }) =>
+    say(`${member.name} left`, { event: 'member:left', member: member.name }),
+  )
   node.on('member:suspect', ({ member, reason }) =>
     say(`${member.name} is suspect (${reason})`, { event: 'member:suspect', member: member.name, reason }),
   )
