@@ -3,7 +3,6 @@
  * is hosted. TypeScript is imported only where this Node.js can, by itself or through a loader; a `.ts` beside the
  * `.js` it was compiled to is passed over.
  */
-import { isAbsolute, join, parse } from 'node:path'
 import type { AnyActor } from '../actor/define.js'
 import { compareIds } from '../base/ids.js'
 import type { Disk } from '../base/runtime.js'
@@ -18,8 +17,8 @@ export interface ActorFolder {
 export interface FolderEdge {
   readonly disk: Pick<Disk, 'list'>
   readonly loader: ModuleLoader
-  /** Where relative folders start. */
-  readonly folder: string
+  /** A path as it was typed, made absolute. */
+  absolute(path: string): string
 }
 
 /** The folder or a module in it cannot be used. The message says which and what to do. */
@@ -47,18 +46,18 @@ async function modulesOf(edge: FolderEdge, folder: string): Promise<readonly str
   const files = await listFolder(edge, folder)
   const all = new Set(files)
   const isModule = (file: string): boolean => {
-    const { name, ext } = parse(file)
+    const { name, ext } = split(file)
     if (SCRIPTS.includes(ext)) return true
     return TYPESCRIPT.includes(ext) && !name.endsWith('.d') && !all.has(name + ext.replace('ts', 'js'))
   }
   const modules = files.filter(isModule).sort(compareIds)
   if (modules.length === 0) throw new ActorFolderError(`--actors: ${folder} holds no .js, .mjs or .ts module`)
-  return modules.map(file => join(folder, file))
+  return modules.map(file => `${folder.replace(/\/+$/, '')}/${file}`)
 }
 
 async function listFolder(edge: FolderEdge, folder: string): Promise<readonly string[]> {
   try {
-    return await edge.disk.list(absolute(edge, folder))
+    return await edge.disk.list(edge.absolute(folder))
   } catch (error) {
     throw new ActorFolderError(
       `--actors: expected a folder, got ${JSON.stringify(folder)} (${codeOf(error)})`,
@@ -71,9 +70,9 @@ async function listFolder(edge: FolderEdge, folder: string): Promise<readonly st
 
 async function importModule(edge: FolderEdge, file: string): Promise<Readonly<Record<string, unknown>>> {
   try {
-    return await edge.loader.load(absolute(edge, file))
+    return await edge.loader.load(edge.absolute(file))
   } catch (error) {
-    if (codeOf(error) === 'ERR_UNKNOWN_FILE_EXTENSION' && TYPESCRIPT.includes(parse(file).ext)) {
+    if (codeOf(error) === 'ERR_UNKNOWN_FILE_EXTENSION' && TYPESCRIPT.includes(split(file).ext)) {
       throw new ActorFolderError(
         `--actors: ${file} is TypeScript, which this Node.js does not run. Either compile it and give the folder of the .js files, or use a loader: NODE_OPTIONS='--import tsx' troupe start … (Node.js 22.18 and later need neither)`,
         { cause: error },
@@ -103,8 +102,11 @@ const isDefinition = (value: unknown): value is AnyActor =>
   'name' in value &&
   typeof value.name === 'string'
 
+function split(file: string): { name: string; ext: string } {
+  const dot = file.lastIndexOf('.')
+  return dot > 0 ? { name: file.slice(0, dot), ext: file.slice(dot) } : { name: file, ext: '' }
+}
+
 const named = (exports: object): string => Object.keys(exports).sort().join(', ') || 'nothing'
-const absolute = (edge: FolderEdge, path: string): string =>
-  isAbsolute(path) ? path : join(edge.folder, path)
 const codeOf = (error: unknown): string | undefined =>
   typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : undefined

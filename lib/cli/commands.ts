@@ -94,20 +94,14 @@ const ps = define({
   examples: ['troupe ps', 'troupe ps --connect 127.0.0.1:7002 --json'],
   async run(desk, _words, values) {
     const processes = await ask(desk, values, { op: 'ps' })
-    print(
-      desk,
-      values,
-      processes,
-      ['PID', 'DEFINITION', 'NAMES', 'MAILBOX', 'LINKS', 'MONITORS'],
-      process => [
-        textOf(process['pid']),
-        textOf(process['definition']),
-        (process['names'] as readonly string[]).join(','),
-        textOf(process['mailbox']),
-        textOf(process['links']),
-        textOf(process['monitors']),
-      ],
-    )
+    print(desk, values, processes, ['PID', 'DEFINITION', 'NAMES', 'MAILBOX', 'LINKS', 'MONITORS'], item => [
+      textOf(item['pid']),
+      textOf(item['definition']),
+      (item['names'] as readonly string[]).join(','),
+      textOf(item['mailbox']),
+      textOf(item['links']),
+      textOf(item['monitors']),
+    ])
   },
 })
 

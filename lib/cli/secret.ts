@@ -1,4 +1,3 @@
-import { isAbsolute, join } from 'node:path'
 import type { Runtime } from '../base/runtime.js'
 import type { Terminal } from '../runtime/terminal.js'
 import { UsageError } from './flags.js'
@@ -6,7 +5,7 @@ import { UsageError } from './flags.js'
 const SECRET_BYTES_MIN = 32
 
 interface SecretDesk {
-  readonly terminal: Pick<Terminal, 'env' | 'folder'>
+  readonly terminal: Pick<Terminal, 'env' | 'absolute'>
   readonly runtime: Pick<Runtime, 'disk'>
 }
 
@@ -27,9 +26,8 @@ export async function readSecret(desk: SecretDesk, file: string | undefined): Pr
 }
 
 async function contents(desk: SecretDesk, file: string): Promise<string> {
-  const path = isAbsolute(file) ? file : join(desk.terminal.folder, file)
   try {
-    return (await desk.runtime.disk.read(path)).toString('utf8').replace(/\r?\n$/, '')
+    return (await desk.runtime.disk.read(desk.terminal.absolute(file))).toString('utf8').replace(/\r?\n$/, '')
   } catch (error) {
     const { code } = error as { code?: string }
     throw new UsageError(

@@ -81,7 +81,7 @@ export const start: Command = {
 
 async function actorsOf({ terminal, runtime, loader }: Desk, values: Values): Promise<readonly AnyActor[]> {
   try {
-    const edge = { disk: runtime.disk, loader, folder: terminal.folder }
+    const edge = { disk: runtime.disk, loader, absolute: terminal.absolute }
     const { actors, warnings } = await loadActors(edge, values.actors)
     for (const warning of warnings) terminal.err(`troupe: ${warning}\n`)
     return actors

@@ -180,7 +180,7 @@ export class ClientRequests implements MeshListener {
   /** Without the stand-ins, which are there for the question only. */
   #processes(): unknown {
     const standIns = new Set([...this.#clients.values()].map(client => client.standIn))
-    return this.#options.node.processes().filter(process => !standIns.has(process.pid))
+    return this.#options.node.processes().filter(({ pid }) => !standIns.has(pid))
   }
 
   async #spawn(self: Self, request: Request<'spawn'>): Promise<unknown> {

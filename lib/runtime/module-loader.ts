@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
 
 /** Imports code that a user named by its path. */
@@ -9,3 +10,9 @@ export interface ModuleLoader {
 export const moduleLoader: ModuleLoader = Object.freeze({
   load: async (path: string) => (await import(pathToFileURL(path).href)) as Record<string, unknown>,
 })
+
+/** The version of the package that this file belongs to. */
+export function packageVersion(): string {
+  const { version } = createRequire(import.meta.url)('troupe/package.json') as { version: string }
+  return version
+}

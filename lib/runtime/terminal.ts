@@ -1,10 +1,12 @@
+import { resolve } from 'node:path'
+
 /** The operating-system process as a command sees it: what it was given, where it prints, how it ends. */
 export interface Terminal {
   /** The words after the command's own name. */
   readonly argv: readonly string[]
   readonly env: Readonly<Record<string, string | undefined>>
-  /** The folder that relative paths start from. */
-  readonly folder: string
+  /** A path as it was typed, made absolute. */
+  absolute(path: string): string
   /** Whether people read the standard output, in colours. */
   readonly colors: boolean
   /** Prints to standard output. */
@@ -31,7 +33,7 @@ export function createTerminal(): Terminal {
   return {
     argv: process.argv.slice(2),
     env: process.env,
-    folder: process.cwd(),
+    absolute: path => resolve(path),
     colors: stdout.isTTY === true && process.env['NO_COLOR'] === undefined,
     out: text => void stdout.write(text),
     err: text => void stderr.write(text),
