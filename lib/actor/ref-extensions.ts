@@ -6,8 +6,8 @@ import type { Actors } from './actors.js'
 import { NamedRef, PinnedRef } from './refs.js'
 
 /** Part of the protocol. */
-const PINNED = 80
-const NAMED = 81
+export const PINNED = 80
+export const NAMED = 81
 
 export function refExtensions(actors: Actors): readonly Extension<never>[] {
   const pinned: Extension<PinnedRef> = {

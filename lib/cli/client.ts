@@ -8,8 +8,7 @@ import { parseNodeId } from '../base/ids.js'
 import { LIMITS } from '../base/limits.js'
 import type { DownReason } from '../base/member.js'
 import type { Address, Runtime, Timer } from '../base/runtime.js'
-import { dialClient } from '../mesh/client.js'
-import type { MeshListener, Session } from '../mesh/mesh.js'
+import { type ClientSession, dialClient } from '../mesh/client.js'
 import {
   CLIENT_PAIR,
   type ClientError,
@@ -20,6 +19,7 @@ import { formatAddress } from '../node/options.js'
 import type { Codec } from '../wire/codec.js'
 import { createCodec } from '../wire/create-codec.js'
 import { FrameType, HEADER_BYTES } from '../wire/frame.js'
+import { shownRefs } from './shown-refs.js'
 
 /** The node answers a request that it gave up on itself; this much later we no longer wait for that answer. */
 const GRACE_MS = 500
@@ -59,13 +59,12 @@ export class RemoteError extends Error {
   }
 }
 
-export class Client implements MeshListener {
-  readonly types: readonly number[] = [FrameType.clientReply]
+export class Client {
   readonly #runtime: Runtime
   readonly #codec: Codec
   readonly #where: string
   readonly #waiting = new Map<number, Waiting>()
-  #session: Session | undefined
+  #dialled: ClientSession | undefined
   #lastId = 0
   #closed: (() => void)[] = []
 
@@ -73,17 +72,18 @@ export class Client implements MeshListener {
     this.#runtime = runtime
     this.#where = formatAddress(address)
     const ids = new IdSpace(parseNodeId('client'), 0, LIMITS.pidsInternedMax)
-    this.#codec = createCodec({ limits: LIMITS, ids })
+    this.#codec = createCodec({ limits: LIMITS, ids, extensions: shownRefs() })
   }
 
   /** Rejects with `ConnectionError`. */
   static async connect(runtime: Runtime, options: ClientOptions): Promise<Client> {
     const client = new Client(runtime, options.address)
     try {
-      client.#session = await dialClient(runtime, options.address, {
+      client.#dialled = await dialClient(runtime, options.address, {
         secret: options.secret,
         timeoutMs: options.timeoutMs,
-        listener: client,
+        frame: (_session, _type, _flags, buffer, start, end) => client.#answer(buffer, start, end),
+        ended: reason => client.#ended(reason),
       })
     } catch (error) {
       throw toConnectionError(client.#where, error)
@@ -98,8 +98,8 @@ export class Client implements MeshListener {
       try {
         return await Client.connect(runtime, options)
       } catch (error) {
-        const refused = error instanceof ConnectionError && error.code === 'ECONNREFUSED'
-        if (!refused || runtime.clock.now() + RETRY_MS >= deadlineMs) throw error
+        const absent = error instanceof ConnectionError && error.code === 'ERR_NOCONNECTION'
+        if (!absent || runtime.clock.now() + RETRY_MS >= deadlineMs) throw error
         await pause(runtime, RETRY_MS)
       }
     }
@@ -108,7 +108,7 @@ export class Client implements MeshListener {
   /** Rejects with the node's own error, `ERR_TIMEOUT`, or `ConnectionError`. */
   request(operation: ClientOperation, timeoutMs: number): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const session = this.#session
+      const session = this.#dialled?.session
       if (session === undefined || !session.open) {
         reject(new ConnectionError('ERR_NOCONNECTION', `the connection to ${this.#where} is closed`))
         return
@@ -130,26 +130,34 @@ export class Client implements MeshListener {
   }
 
   close(): void {
-    this.#hangUp()
+    this.#dialled?.close()
   }
 
   /** Resolves when the connection is gone. */
   closed(): Promise<void> {
     return new Promise(resolve => {
-      if (this.#session?.open === true) this.#closed.push(resolve)
+      if (this.#dialled?.session.open === true) this.#closed.push(resolve)
       else resolve()
     })
   }
 
-  frame(_session: Session, _type: number, _flags: number, buffer: Buffer, start: number, end: number): void {
-    const reply = checkClientReply(this.#codec.decode(buffer, start, end))
+  #answer(buffer: Buffer, start: number, end: number): void {
+    const reply = checkClientReply(this.#decode(buffer, start, end))
     const waiting = this.#take(reply.id)
     if (waiting === undefined) return
     if (reply.ok) waiting.resolve(reply.value)
     else waiting.reject(new RemoteError(reply.error))
   }
 
-  sessionDown(_session: Session, reason: DownReason): void {
+  #decode(buffer: Buffer, start: number, end: number): unknown {
+    try {
+      return this.#codec.decode(buffer, start, end)
+    } catch (error) {
+      throw new TroupeError('ERR_FRAME', `${this.#where} sent a reply that cannot be decoded`, {}, error)
+    }
+  }
+
+  #ended(reason: DownReason): void {
     for (const id of [...this.#waiting.keys()]) {
       const lost = `the connection to ${this.#where} was lost (${reason}) before the answer came`
       this.#take(id)?.reject(new ConnectionError('ERR_NOCONNECTION', lost))
@@ -180,6 +188,9 @@ function pause(runtime: Runtime, ms: number): Promise<void> {
   )
 }
 
-function toConnectionError(where: string, error: unknown): ConnectionError {
-  return new ConnectionError('ERR_NOCONNECTION', `no node at ${where}: ${String(error)}`, error)
+function toConnectionError(where: string, error: unknown): Error {
+  if (!TroupeError.is(error)) return error instanceof Error ? error : new Error(String(error))
+  const { why } = error.detail
+  const what = error.code === 'ERR_HANDSHAKE' ? `the node at ${where} refused` : `no node at ${where}`
+  return new ConnectionError(error.code, `${what}: ${String(why ?? error.message)}`, error)
 }
