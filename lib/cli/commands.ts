@@ -138,14 +138,14 @@ const spawn = define({
     ),
     restart: single(
       'WHEN',
-      '`permanent`, `transient` (after failures) or `temporary` (default): restart it, elsewhere if its node is down',
+      '`temporary` (default), `permanent`, or `transient` (after failures only); see above',
       aWord('permanent', 'transient', 'temporary'),
     ),
     ...reach,
   },
   summary: 'start a process',
   about:
-    'Starts the actor defined as DEF with ARG, which is JSON if it parses and else a string, and prints the pid. Without --on it runs on the contacted node. It stays when this command has ended. With --json: { "pid", "node", "name" }.',
+    'Starts the actor defined as DEF with ARG, which is JSON if it parses and else a string, and prints the pid. Without --on it runs on the contacted node. It stays when this command has ended. With --restart its name is restarted after a crash, and on another node when its own went down. With --json: { "pid", "node", "name" }.',
   examples: [
     'troupe spawn counter 0 --name visits --on b',
     'troupe spawn counter 0 --name total --on ring --restart permanent',
