@@ -131,8 +131,10 @@ export class Callers {
       return id
     }
     const held = this.#mine.get(ask.key)
-    if (ask.kind === 'replace' && held?.serial !== undefined) {
-      core.effects.answer(id, refusal('taken', ownerOf(held)))
+    const replacing = this.#callersOf(ask.key).some(caller => caller.kind === 'replace')
+    // One node replaces its own record once: nobody else could tell which of two is meant.
+    if (ask.kind === 'replace' && (replacing || held?.serial !== undefined)) {
+      core.effects.answer(id, refusal('taken', held && ownerOf(held)))
       return id
     }
     this.#add(caller)

@@ -337,10 +337,14 @@ export class Registrar {
     const granting = old?.stage === 'grant' && !changed
     if (old !== undefined && !granting) this.#calm(old)
     table.put(key, entry)
+    const out = old?.accept
     const targets = view.up.filter(peer => {
       if (peer === view.me) return false
       const said = heard.get(peer)
-      return said === undefined ? changed : !saysExactly(said, key, entry)
+      if (said === undefined) return changed
+      // It answered before it got what is still on its way to it.
+      const overtaken = out?.need.has(peer) === true && !sameEntry(out.entry, entry)
+      return overtaken || !saysExactly(said, key, entry)
     })
     if (targets.length > 0) this.#accept(slot, role, this.#line(role, key), entry, targets)
     else if (entry !== undefined && sameLife(entry.home, view.me)) this.#core.callers.accepted(entry)

@@ -125,6 +125,7 @@ export class World {
   boot(index: number): WorldNode {
     const node = `n${index}` as NodeId
     const creation = ++this.#creation
+    const world = this
     const self: WorldNode = {
       node,
       creation,
@@ -143,17 +144,16 @@ export class World {
         limits: { asksMax: 1_000, waitingMax: 1_000, holdingsMax: 1_000, goneMax: 100 },
         random: this.random,
         effects: {
-          send: (to, message) => this.#send(self, to, message),
-          answer: (id, answer) => this.#answer(self, id, answer),
-          lost: (entry, winner) => this.#lost(self, entry, winner),
+          send: (to, message) => world.#send(self, to, message),
+          answer: (id, answer) => world.#answer(self, id, answer),
+          lost: (entry, winner) => world.#lost(self, entry, winner),
           changed: () => undefined,
-          revive: entry => this.script.push(() => self.up && this.revive?.(self, entry)),
+          revive: entry => world.script.push(() => self.up && world.revive?.(self, entry)),
         },
       }),
     }
     self.sees.set(node, self)
-    for (const other of this.nodes)
-      if (other.up) this.#pairs.push({ ends: [other, self], open: false, unseen: 0 })
+    for (const other of this.nodes) if (other.up) this.#pairs.push({ ends: [other, self], open: false, unseen: 0 })
     this.nodes.push(self)
     return self
   }
@@ -175,6 +175,10 @@ export class World {
     if (pair === undefined || pair.open || !a.up || !b.up) return
     // The loss has to be seen at both ends before the next epoch.
     if (pair.unseen > 0) return void this.script.push(() => this.connect(a, b))
+    // So has the end of an earlier life: the mesh says `down` of it before it says `up` of the next.
+    const before = (at: WorldNode, of: WorldNode): boolean =>
+      this.nodes.some(old => old !== of && old.node === of.node && this.#queue(at, old).length > 0)
+    if (before(a, b) || before(b, a)) return void this.script.push(() => this.connect(a, b))
     pair.open = true
     this.#push(a, b, { what: 'up', from: b })
     this.#push(b, a, { what: 'up', from: a })
@@ -215,24 +219,13 @@ export class World {
     if (node.up) node.machine.start(node.now)
   }
 
-  register(
-    at: WorldNode,
-    key: string,
-    options: { value?: unknown; timeoutMs?: number } = {},
-  ): Process | undefined {
+  register(at: WorldNode, key: string, options: { value?: unknown; timeoutMs?: number } = {}): Process | undefined {
     if (!at.up) return undefined
     const process = this.#spawn(at, key, options.value)
     this.log(`${at.node}: register ${key} for ${process.serial}`)
     const { serial } = process
     const timeoutMs = options.timeoutMs ?? NEVER_MS
-    const id = at.machine.ask(at.now, {
-      kind: 'register',
-      key,
-      serial,
-      value: options.value,
-      since: undefined,
-      timeoutMs,
-    })
+    const id = at.machine.ask(at.now, { kind: 'register', key, serial, value: options.value, since: undefined, timeoutMs })
     this.#expect(at, id, process)
     return process
   }
@@ -257,8 +250,7 @@ export class World {
     this.mayBeNobody = true
     at.machine.ended(at.now, serial, () => keep)
     const record = at.machine.holding(key)
-    if (keep && record !== undefined && record.serial === undefined)
-      this.script.push(() => this.#restart(at, record))
+    if (keep && record !== undefined && record.serial === undefined) this.script.push(() => this.#restart(at, record))
   }
 
   #restart(at: WorldNode, record: Entry): void {
@@ -318,9 +310,7 @@ export class World {
   }
 
   #fireAlarm(withinMs: number): boolean {
-    const due = this.live().filter(
-      node => (node.machine.wakeAt() ?? Number.POSITIVE_INFINITY) - node.now < withinMs,
-    )
+    const due = this.live().filter(node => (node.machine.wakeAt() ?? Number.POSITIVE_INFINITY) - node.now < withinMs)
     const node = due[Math.floor(this.random() * due.length)]
     if (node === undefined) return false
     node.now = Math.max(node.now, node.machine.wakeAt()!)
@@ -340,10 +330,7 @@ export class World {
       return node.node
     }
     this.log(`${node.node}: ring ${first(0)}`)
-    node.machine.ring(
-      node.now,
-      Array.from({ length: slots }, (_, slot) => first(slot)),
-    )
+    node.machine.ring(node.now, Array.from({ length: slots }, (_, slot) => first(slot)))
   }
 
   #deliver(to: WorldNode, item: Item): void {
@@ -385,8 +372,15 @@ export class World {
     const peer = this.nodes.find(node => node.creation === to.creation)
     if (peer === undefined || !peer.up || this.#pair(from, peer)?.open !== true) return
     this.#push(peer, from, { what: 'message', from, message })
-    if (message.type === 'held' && message.holds === 'yes')
-      this.#confirmed.add(`${from.creation}/${message.serial}`)
+    if (message.type === 'accept' && message.entry !== undefined) this.#noteConfirmed(from, message.entry)
+    if (message.type === 'held' && message.holds === 'yes') this.#confirmed.add(`${from.creation}/${message.serial}`)
+  }
+
+  /** A registrar asks itself without a message; a revived owner counts as confirmed from the start. */
+  #noteConfirmed(from: WorldNode, { home, serial, since, confirmed }: Entry): void {
+    if (confirmed === undefined) return
+    const itself = home.creation === from.creation && confirmed.node === from.node
+    if (itself || since.n === confirmed.n) this.#confirmed.add(`${home.creation}/${serial}`)
   }
 
   /** Who has taken in which owner, and who has answered which seal. */
@@ -479,11 +473,7 @@ export class World {
     if (process !== undefined && process.state === 'granted') process.state = 'lost'
     if (winner === undefined) return void (this.mayBeNobody = true)
     const known = this.#confirmed.has(`${winner.creation}/${winner.serial}`)
-    // A registrar asks itself without a message: then the entry says it.
-    const home = this.nodes.find(node => node.creation === winner.creation)
-    const said = [home?.machine.holding(entry.key), home?.machine.entry(entry.key)]
-    const self = said.some(own => own?.serial === winner.serial && own.confirmed !== undefined)
-    if (!known && !self) this.violations.push('a loser told before the winner confirmed')
+    if (!known) this.violations.push('a loser told before the winner confirmed')
   }
 
   // ---- at the end ----
@@ -501,28 +491,21 @@ export class World {
   }
 
   #checkKey(key: string, live: WorldNode[], asked: Process[]): void {
-    const holders = asked.filter(
-      process => process.key === key && process.at.up && process.state === 'granted',
-    )
+    const holders = asked.filter(process => process.key === key && process.at.up && process.state === 'granted')
     if (holders.length > 1) this.violations.push(`two holders of ${key} at the end`)
     const owner = live[0]?.machine.owner(key)
     const holder = holders[0]
-    if (holder !== undefined && owner === undefined)
-      this.violations.push(`the holder of ${key} is in no table`)
-    if (owner !== undefined && holder?.serial !== owner.serial)
-      this.violations.push(`${key} belongs to nobody's ${owner.serial}`)
+    if (holder !== undefined && owner === undefined) this.violations.push(`the holder of ${key} is in no table`)
+    if (owner !== undefined && holder?.serial !== owner.serial) this.violations.push(`${key} belongs to nobody's ${owner.serial}`)
     if (holder === undefined && !this.mayBeNobody) this.violations.push(`nobody holds ${key}`)
     const entry = live[0]?.machine.entry(key)
-    if (entry !== undefined && owner === undefined && this.revive !== undefined)
-      this.violations.push(`${key} was not revived`)
+    if (entry !== undefined && owner === undefined && this.revive !== undefined) this.violations.push(`${key} was not revived`)
   }
 
   // ---- links ----
 
   #pair(a: WorldNode, b: WorldNode): Pair | undefined {
-    return this.#pairs.find(
-      ({ ends }) => (ends[0] === a && ends[1] === b) || (ends[0] === b && ends[1] === a),
-    )
+    return this.#pairs.find(({ ends }) => (ends[0] === a && ends[1] === b) || (ends[0] === b && ends[1] === a))
   }
 
   #queue(to: WorldNode, from: WorldNode): Item[] {
