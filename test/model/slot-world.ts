@@ -125,7 +125,6 @@ export class World {
   boot(index: number): WorldNode {
     const node = `n${index}` as NodeId
     const creation = ++this.#creation
-    const world = this
     const self: WorldNode = {
       node,
       creation,
@@ -144,16 +143,17 @@ export class World {
         limits: { asksMax: 1_000, waitingMax: 1_000, holdingsMax: 1_000, goneMax: 100 },
         random: this.random,
         effects: {
-          send: (to, message) => world.#send(self, to, message),
-          answer: (id, answer) => world.#answer(self, id, answer),
-          lost: (entry, winner) => world.#lost(self, entry, winner),
+          send: (to, message) => this.#send(self, to, message),
+          answer: (id, answer) => this.#answer(self, id, answer),
+          lost: (entry, winner) => this.#lost(self, entry, winner),
           changed: () => undefined,
-          revive: entry => world.script.push(() => self.up && world.revive?.(self, entry)),
+          revive: entry => this.script.push(() => self.up && this.revive?.(self, entry)),
         },
       }),
     }
     self.sees.set(node, self)
-    for (const other of this.nodes) if (other.up) this.#pairs.push({ ends: [other, self], open: false, unseen: 0 })
+    for (const other of this.nodes)
+      if (other.up) this.#pairs.push({ ends: [other, self], open: false, unseen: 0 })
     this.nodes.push(self)
     return self
   }
@@ -219,13 +219,24 @@ export class World {
     if (node.up) node.machine.start(node.now)
   }
 
-  register(at: WorldNode, key: string, options: { value?: unknown; timeoutMs?: number } = {}): Process | undefined {
+  register(
+    at: WorldNode,
+    key: string,
+    options: { value?: unknown; timeoutMs?: number } = {},
+  ): Process | undefined {
     if (!at.up) return undefined
     const process = this.#spawn(at, key, options.value)
     this.log(`${at.node}: register ${key} for ${process.serial}`)
     const { serial } = process
     const timeoutMs = options.timeoutMs ?? NEVER_MS
-    const id = at.machine.ask(at.now, { kind: 'register', key, serial, value: options.value, since: undefined, timeoutMs })
+    const id = at.machine.ask(at.now, {
+      kind: 'register',
+      key,
+      serial,
+      value: options.value,
+      since: undefined,
+      timeoutMs,
+    })
     this.#expect(at, id, process)
     return process
   }
@@ -250,7 +261,8 @@ export class World {
     this.mayBeNobody = true
     at.machine.ended(at.now, serial, () => keep)
     const record = at.machine.holding(key)
-    if (keep && record !== undefined && record.serial === undefined) this.script.push(() => this.#restart(at, record))
+    if (keep && record !== undefined && record.serial === undefined)
+      this.script.push(() => this.#restart(at, record))
   }
 
   #restart(at: WorldNode, record: Entry): void {
@@ -310,7 +322,9 @@ export class World {
   }
 
   #fireAlarm(withinMs: number): boolean {
-    const due = this.live().filter(node => (node.machine.wakeAt() ?? Number.POSITIVE_INFINITY) - node.now < withinMs)
+    const due = this.live().filter(
+      node => (node.machine.wakeAt() ?? Number.POSITIVE_INFINITY) - node.now < withinMs,
+    )
     const node = due[Math.floor(this.random() * due.length)]
     if (node === undefined) return false
     node.now = Math.max(node.now, node.machine.wakeAt()!)
@@ -330,7 +344,10 @@ export class World {
       return node.node
     }
     this.log(`${node.node}: ring ${first(0)}`)
-    node.machine.ring(node.now, Array.from({ length: slots }, (_, slot) => first(slot)))
+    node.machine.ring(
+      node.now,
+      Array.from({ length: slots }, (_, slot) => first(slot)),
+    )
   }
 
   #deliver(to: WorldNode, item: Item): void {
@@ -373,7 +390,8 @@ export class World {
     if (peer === undefined || !peer.up || this.#pair(from, peer)?.open !== true) return
     this.#push(peer, from, { what: 'message', from, message })
     if (message.type === 'accept' && message.entry !== undefined) this.#noteConfirmed(from, message.entry)
-    if (message.type === 'held' && message.holds === 'yes') this.#confirmed.add(`${from.creation}/${message.serial}`)
+    if (message.type === 'held' && message.holds === 'yes')
+      this.#confirmed.add(`${from.creation}/${message.serial}`)
   }
 
   /** A registrar asks itself without a message; a revived owner counts as confirmed from the start. */
@@ -491,21 +509,28 @@ export class World {
   }
 
   #checkKey(key: string, live: WorldNode[], asked: Process[]): void {
-    const holders = asked.filter(process => process.key === key && process.at.up && process.state === 'granted')
+    const holders = asked.filter(
+      process => process.key === key && process.at.up && process.state === 'granted',
+    )
     if (holders.length > 1) this.violations.push(`two holders of ${key} at the end`)
     const owner = live[0]?.machine.owner(key)
     const holder = holders[0]
-    if (holder !== undefined && owner === undefined) this.violations.push(`the holder of ${key} is in no table`)
-    if (owner !== undefined && holder?.serial !== owner.serial) this.violations.push(`${key} belongs to nobody's ${owner.serial}`)
+    if (holder !== undefined && owner === undefined)
+      this.violations.push(`the holder of ${key} is in no table`)
+    if (owner !== undefined && holder?.serial !== owner.serial)
+      this.violations.push(`${key} belongs to nobody's ${owner.serial}`)
     if (holder === undefined && !this.mayBeNobody) this.violations.push(`nobody holds ${key}`)
     const entry = live[0]?.machine.entry(key)
-    if (entry !== undefined && owner === undefined && this.revive !== undefined) this.violations.push(`${key} was not revived`)
+    if (entry !== undefined && owner === undefined && this.revive !== undefined)
+      this.violations.push(`${key} was not revived`)
   }
 
   // ---- links ----
 
   #pair(a: WorldNode, b: WorldNode): Pair | undefined {
-    return this.#pairs.find(({ ends }) => (ends[0] === a && ends[1] === b) || (ends[0] === b && ends[1] === a))
+    return this.#pairs.find(
+      ({ ends }) => (ends[0] === a && ends[1] === b) || (ends[0] === b && ends[1] === a),
+    )
   }
 
   #queue(to: WorldNode, from: WorldNode): Item[] {
