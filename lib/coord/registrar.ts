@@ -28,7 +28,7 @@ import {
   sameSince,
 } from './slot-data.js'
 import type { Ack, Ask, Held, Lost, Nack, Sealed, Told } from './slot-messages.js'
-import type { Core, Line, Role, Slot, Waiting } from './slot-state.js'
+import type { Answered, Core, Line, Role, Slot, Waiting } from './slot-state.js'
 import { isUp, type Peer } from './view.js'
 
 /** What the members said of one key. */
@@ -156,11 +156,16 @@ export class Registrar {
     const slot = this.#core.slotAt(message.slot)
     const role = slot.role
     if (role === undefined || role.n !== message.n || !role.need.has(peer)) return
-    const entries = [...(role.parts.get(peer) ?? []), ...message.entries]
-    if (!message.last) return void role.parts.set(peer, entries)
-    for (const entry of entries) this.#core.learn(entry.home)
+    const before = role.parts.get(peer)
+    const said = [...(before?.said ?? []), ...message.entries]
+    const answer: Answered = { said, valid: [...(before?.valid ?? []), ...message.entries] }
+    if (!message.last) {
+      role.parts.set(peer, answer)
+      return
+    }
+    for (const entry of said) this.#core.learn(entry.home)
     role.parts.delete(peer)
-    role.heard.set(peer, entries)
+    role.heard.set(peer, answer)
     role.need.delete(peer)
     this.settle(slot)
   }
@@ -264,7 +269,8 @@ export class Registrar {
     const heard = role.heard
     role.open = true
     role.heard = new Map()
-    if (first) heard.set(view.me, this.#answer(slot))
+    const own = first ? this.#answer(slot) : []
+    if (first) heard.set(view.me, { said: own, valid: own })
     const said = this.#collate(heard)
     const keys = new Set([...said.keys(), ...table.inSlot(slot.index).map(entry => entry.key)])
     for (const [key, line] of role.lines) if (line.contest.length > 0) keys.add(key)
@@ -274,10 +280,10 @@ export class Registrar {
     }
   }
 
-  #collate(heard: ReadonlyMap<Peer, readonly Entry[]>): Map<string, Said> {
+  #collate(heard: ReadonlyMap<Peer, Answered>): Map<string, Said> {
     const said = new Map<string, Said>()
-    for (const [peer, entries] of heard) {
-      for (const entry of entries) {
+    for (const [peer, { valid }] of heard) {
+      for (const entry of valid) {
         let of = said.get(entry.key)
         if (of === undefined) said.set(entry.key, (of = { firm: [], soft: [] }))
         if (this.#core.view.of(entry.home) === peer) of.firm.push(entry)
@@ -317,7 +323,7 @@ export class Registrar {
   #decide(
     slot: Slot,
     role: Role,
-    on: { key: string; claims: Entry[]; heard: ReadonlyMap<Peer, readonly Entry[]>; first: boolean },
+    on: { key: string; claims: Entry[]; heard: ReadonlyMap<Peer, Answered>; first: boolean },
   ): void {
     const { view, table } = this.#core
     const { key, claims, heard, first } = on
@@ -344,7 +350,7 @@ export class Registrar {
       if (said === undefined) return changed
       // It answered before it got what is still on its way to it.
       const overtaken = out?.need.has(peer) === true && !sameEntry(out.entry, entry)
-      return overtaken || !saysExactly(said, key, entry)
+      return overtaken || !saysExactly(said.said, key, entry)
     })
     if (targets.length > 0) this.#accept(slot, role, this.#line(role, key), entry, targets)
     else if (entry !== undefined && sameLife(entry.home, view.me)) this.#core.callers.accepted(entry)
@@ -640,8 +646,11 @@ export class Registrar {
     const held = current !== undefined && sameHolding(current, entry)
     const rest = kept === undefined || current === undefined ? kept : { ...current, serial: undefined }
     if (role === undefined) return held ? table.put(key, rest) : undefined
-    for (const [peer, entries] of role.heard) role.heard.set(peer, without(entries, entry, kept))
-    for (const [peer, entries] of role.parts) role.parts.set(peer, without(entries, entry, kept))
+    for (const answers of [role.heard, role.parts]) {
+      for (const [peer, { said, valid }] of answers) {
+        answers.set(peer, { said, valid: without(valid, entry, kept) })
+      }
+    }
     const line = held || role.lines.has(key) ? this.#line(role, key) : undefined
     if (line === undefined) return
     this.#withdrawn(line, entry)

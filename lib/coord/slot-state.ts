@@ -23,8 +23,8 @@ export interface Role {
   readonly need: Set<Peer>
   open: boolean
   /** Whole answers to the seal that `open` has not looked at yet, and beginnings of answers. */
-  heard: Map<Peer, Entry[]>
-  readonly parts: Map<Peer, Entry[]>
+  heard: Map<Peer, Answered>
+  readonly parts: Map<Peer, Answered>
   /** Keys with something under way. */
   readonly lines: Map<string, Line>
   readonly losing: Losing[]
@@ -32,6 +32,12 @@ export interface Role {
   readonly revived: Map<string, Entry>
   seq: number
   no: number
+}
+
+/** An answer to a seal: as it was said, and without those that ended since it was said. */
+export interface Answered {
+  readonly said: readonly Entry[]
+  readonly valid: readonly Entry[]
 }
 
 export interface Losing {
