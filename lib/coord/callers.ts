@@ -6,8 +6,9 @@
  *            +---- retry, jitter ---+ another registrar, a new session: the same request again (they are idempotent)
  *   deadline -> unavailable, and what was accepted meanwhile is released
  *
- * A holding counts from the first accept on, not from the grant: a caller that is still waiting defends its entry in
- * the answers to seals, or a second registrar could drop it and a late grant of the first would still arrive.
+ * An accept is worth nothing by itself: when a higher term seals the slot, what was only accepted is forgotten, a late
+ * grant of the earlier registrar is not believed, and the request goes to the new one. Only what others were already
+ * told to yield to (`confirmed`) is defended from the accept on.
  */
 import type { Alarm } from './alarms.js'
 import { type Entry, type Owner, ownerOf, type Since } from './slot-data.js'
@@ -131,7 +132,8 @@ export class Callers {
       return id
     }
     const held = this.#mine.get(ask.key)
-    const replacing = this.#callersOf(ask.key).some(caller => caller.kind === 'replace')
+    const rivals = this.#callersOf(ask.key)
+    const replacing = rivals.some(caller => caller.kind === 'replace' || caller.entry !== undefined)
     // One node replaces its own record once: nobody else could tell which of two is meant.
     if (ask.kind === 'replace' && (replacing || held?.serial !== undefined)) {
       core.effects.answer(id, refusal('taken', held && ownerOf(held)))
@@ -148,7 +150,8 @@ export class Callers {
     if (caller === undefined) return
     switch (message.what) {
       case 'granted':
-        return this.#granted(caller)
+        if (caller.target === from) this.#granted(caller)
+        return
       case 'retry':
         if (caller.target === from) this.#again(caller)
         return
@@ -184,6 +187,14 @@ export class Callers {
     if (kept) this.#mine.set(key, { ...held, serial: undefined })
     else this.#mine.delete(key)
     this.#release(key, serial, kept)
+  }
+
+  /** A higher term: what an earlier one had accepted here, and not granted, is void. */
+  unaccept(slot: Slot): void {
+    for (const caller of this.#asks.values()) {
+      if (caller.entry === undefined || caller.entry.confirmed !== undefined) continue
+      if (this.#core.slotOf(caller.key) === slot) caller.entry = undefined
+    }
   }
 
   /** The registrar of the slot, or who it might be, changed. */

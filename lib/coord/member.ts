@@ -29,6 +29,7 @@ export class Member {
       slot.reseal?.stop()
       slot.reseal = undefined
       slot.promised = term
+      this.#core.callers.unaccept(slot)
     }
     this.#core.post(from, { type: 'sealed', slot: index, n, entries: this.answer(slot), last: true })
     if (higher) this.#core.callers.reroute(slot)

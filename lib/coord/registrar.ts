@@ -78,6 +78,7 @@ export class Registrar {
     const n = Math.max(slot.promised?.n ?? 0, slot.seen) + 1
     const need = new Set(view.up.filter(peer => peer !== view.me))
     slot.promised = { n, node: view.me.node, creation: view.me.creation }
+    this.#core.callers.unaccept(slot)
     slot.role = {
       n,
       need,
