@@ -39,6 +39,9 @@ export class Member {
   answer(slot: Slot): Entry[] {
     const { table, callers, view } = this.#core
     const own = callers.holdings(key => this.#core.slotOf(key) === slot)
+    for (const { key, home, serial } of table.inSlot(slot.index)) {
+      if (sameLife(home, view.me) && !own.some(held => held.key === key && held.serial === serial)) table.put(key, undefined)
+    }
     for (const entry of own) if (table.get(entry.key) === undefined) table.put(entry.key, entry)
     const others = table.inSlot(slot.index).filter(entry => !sameLife(entry.home, view.me))
     return [...others, ...own]

@@ -159,7 +159,8 @@ export class Registrar {
     if (role === undefined || role.n !== message.n || !role.need.has(peer)) return
     const before = role.parts.get(peer)
     const said = [...(before?.said ?? []), ...message.entries]
-    const answer: Answered = { said, valid: [...(before?.valid ?? []), ...message.entries] }
+    const valid = [...(before?.valid ?? []), ...message.entries]
+    const answer: Answered = { said, valid, overtaken: this.#outstanding(role, peer) }
     if (!message.last) {
       role.parts.set(peer, answer)
       return
@@ -169,6 +170,12 @@ export class Registrar {
     role.heard.set(peer, answer)
     role.need.delete(peer)
     this.settle(slot)
+  }
+
+  #outstanding(role: Role, peer: Peer): Set<string> {
+    const keys = new Set<string>()
+    for (const line of role.lines.values()) if (line.accept?.need.has(peer)) keys.add(line.key)
+    return keys
   }
 
   left(slot: Slot, peer: Peer): void {
@@ -271,7 +278,7 @@ export class Registrar {
     role.open = true
     role.heard = new Map()
     const own = first ? this.#answer(slot) : []
-    if (first) heard.set(view.me, { said: own, valid: own })
+    if (first) heard.set(view.me, { said: own, valid: own, overtaken: new Set() })
     const said = this.#collate(heard)
     const keys = new Set([...said.keys(), ...table.inSlot(slot.index).map(entry => entry.key)])
     for (const [key, line] of role.lines) if (line.contest.length > 0) keys.add(key)
@@ -344,14 +351,11 @@ export class Registrar {
     const granting = old?.stage === 'grant' && !changed
     if (old !== undefined && !granting) this.#calm(old)
     table.put(key, entry)
-    const out = old?.accept
     const targets = view.up.filter(peer => {
       if (peer === view.me) return false
       const said = heard.get(peer)
       if (said === undefined) return changed
-      // It answered before it got what is still on its way to it.
-      const overtaken = out?.need.has(peer) === true && !sameEntry(out.entry, entry)
-      return overtaken || !saysExactly(said.said, key, entry)
+      return said.overtaken.has(key) || !saysExactly(said.said, key, entry)
     })
     if (targets.length > 0) this.#accept(slot, role, this.#line(role, key), entry, targets)
     else if (entry !== undefined && sameLife(entry.home, view.me)) this.#core.callers.accepted(entry)
@@ -384,6 +388,7 @@ export class Registrar {
     const { no, need } = line.accept!
     for (const peer of targets) {
       need.add(peer)
+      role.heard.get(peer)?.overtaken.add(line.key)
       this.#core.post(peer, { type: 'accept', slot: slot.index, n: role.n, no, key: line.key, entry })
     }
   }
@@ -648,8 +653,8 @@ export class Registrar {
     const rest = kept === undefined || current === undefined ? kept : { ...current, serial: undefined }
     if (role === undefined) return held ? table.put(key, rest) : undefined
     for (const answers of [role.heard, role.parts]) {
-      for (const [peer, { said, valid }] of answers) {
-        answers.set(peer, { said, valid: without(valid, entry, kept) })
+      for (const [peer, answer] of answers) {
+        answers.set(peer, { ...answer, valid: without(answer.valid, entry, kept) })
       }
     }
     const line = held || role.lines.has(key) ? this.#line(role, key) : undefined

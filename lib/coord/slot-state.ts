@@ -38,6 +38,8 @@ export interface Role {
 export interface Answered {
   readonly said: readonly Entry[]
   readonly valid: readonly Entry[]
+  /** Keys with an accept that it got, or will get, after it said this. */
+  readonly overtaken: Set<string>
 }
 
 export interface Losing {
