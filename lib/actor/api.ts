@@ -29,7 +29,7 @@ export interface CallOptions extends WaitOptions {}
  */
 export interface ActorRef<D> {
   /** Never read at run time: keeps refs to different definitions apart. */
-  readonly '~actor'?: (phantom: D) => D
+  readonly '~actor'?: () => D
   /** The process behind it; for a named ref the holder at this moment, undefined between holders. */
   readonly pid: Pid
   /** For a ref from `named`. */

@@ -59,7 +59,6 @@ const node: Schema<NodeId> = guard('a node name', isNodeId)
 /** What `cluster/` put there, and checks when it reads it. */
 const value: Schema<unknown> = { expected: 'a value', read: given => given }
 
-const holding = oneOf('yes', 'no', 'kept')
 const since = tuple<[number, NodeId, number]>(number, node, number)
 const confirmed = tuple<[number, NodeId]>(number, node)
 const owner = tuple<[NodeId, number, number]>(node, u48, u48)
