@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { RingQueue } from '../base/ring-queue.js'
 
 /** Lines kept for people; the hash covers all. */
@@ -8,7 +8,7 @@ const BATCH = 64
 
 /** What happened, in order: sequence, virtual time, node, kind, ids. No stacks, no durations, nothing real. */
 export class EventLog {
-  readonly #hash: Hash = createHash('sha256')
+  readonly #hash = createHash('sha256')
   readonly #lines = new RingQueue<string>()
   #batch: string[] = []
   #count = 0
