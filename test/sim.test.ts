@@ -215,14 +215,26 @@ t.test('a turn goes soon, turnEnd, events, later, and awaits run on before the n
     await sim.advance(1)
     t.strictSame(order, ['soon', 'awaited', 'soon again', 'turnEnd', 'later'], `seed ${seed}`)
   }
-  const sim = new Simulation({ seed: 1, clockSkewMax: 0 })
-  const { loop, clock } = sim.runtime('a')
-  const order: string[] = []
-  clock.after(1, () => void loop.later(() => void order.push('later')))
-  clock.after(1, () => void order.push('timer'))
-  clock.after(1, () => void order.push('timer'))
-  await sim.advance(1)
-  t.equal(order.at(-1), 'later', 'what is due comes before later')
+  const turn = 'event soon end '
+  for (let seed = 0; seed < 20; seed++) {
+    const sim = new Simulation({ seed, clockSkewMax: 0 })
+    const { loop, clock } = sim.runtime('a')
+    let order = ''
+    for (let i = 0; i < 3; i++) {
+      clock.after(1, () => {
+        order += 'event '
+        loop.later(() => (order += 'later '))
+        loop.turnEnd(() => (order += 'end '))
+        loop.soon(() => (order += 'soon '))
+      })
+    }
+    await sim.advance(1)
+    t.equal(
+      order,
+      `${turn.repeat(3)}later later later `,
+      `no event comes into a turn, nor later before one: ${seed}`,
+    )
+  }
 })
 
 t.test('a loop that never rests takes time, and one that goes in circles at one moment is found', async t => {
@@ -260,6 +272,23 @@ t.test('clocks: skewed by at most 1 %, never early by their own reading, never c
     const elapsedMs = clock.now() - startMs
     if (Math.abs(elapsedMs / 1_020 - 1) > 0.0101) t.fail(`seed ${seed}: ${elapsedMs} ms of 1,020`)
   }
+  const early: string[] = []
+  for (let seed = 0; seed < 20; seed++) {
+    const exact = new Simulation({ seed })
+    const { clock } = exact.runtime('a')
+    const originMs = clock.now()
+    await exact.advance(1_024)
+    const rate = (clock.now() - originMs) / 1_024
+    for (let k = 1; k < 200; k++) {
+      const ms = (rate * k) / 64
+      const dueMs = clock.now() + ms
+      clock.after(ms, () => {
+        if (clock.now() < dueMs) early.push(`seed ${seed}, ${ms} ms`)
+      })
+    }
+    await exact.advance(10)
+  }
+  t.strictSame(early, [], 'not even by a rounding error')
   const sim = new Simulation({ seed: 3 })
   const a = sim.runtime('a')
   const wallMs = a.clock.wallNow()
@@ -318,6 +347,21 @@ t.test('a slow reader: write says stop, the window fills, drain comes after it r
   await sim.advance(1_000)
   t.strictSame([near.told, far.bytes, near.stream.pendingBytes], [['drain'], written, 0])
 })
+
+t.test(
+  'a one-way cut: bytes arrive, their acknowledgements do not, and the window stays shut until the heal',
+  async t => {
+    const { sim, near, far } = await pair(5, { windowBytes: 10_000 })
+    sim.network.cutOneWay('b', 'a')
+    near.stream.write(Buffer.alloc(25_000))
+    far.stream.write(Buffer.from('lost for now'))
+    await sim.advance(1_000)
+    t.strictSame([far.bytes, near.stream.pendingBytes, near.text], [10_000, 15_000, ''])
+    sim.network.heal('a', 'b')
+    await sim.advance(3_100)
+    t.strictSame([far.bytes, near.stream.pendingBytes, near.text], [25_000, 0, 'lost for now'])
+  },
+)
 
 t.test(
   'dial: refused by a machine without that listener, unanswered when cut or crashed, given up',
@@ -428,6 +472,20 @@ t.test('destroy: orderly when all was sent, a reset when not', async t => {
   two.near.stream.destroy()
   await two.sim.advance(10)
   t.strictSame([two.near.told, two.far.told], [['close undefined'], ['close ECONNRESET']])
+})
+
+t.test('a reset that a cut swallowed is not repeated: the peer learns when it writes', async t => {
+  const { sim, near, far } = await pair(7)
+  sim.network.cut('a', 'b')
+  near.stream.write(Buffer.alloc(200_000))
+  near.stream.destroy()
+  await sim.advance(1_000)
+  sim.network.heal()
+  await sim.advance(10_000)
+  t.strictSame([near.told, far.told], [['close undefined'], []])
+  far.stream.write(Buffer.from('x'))
+  await sim.advance(100)
+  t.strictSame(far.told, ['close ECONNRESET'])
 })
 
 t.test('reset: both ends are told; resetRate does it by chance', async t => {

@@ -4,9 +4,8 @@ import type { Clock, Timer } from '../base/runtime.js'
 const CHUNK_MS = 2 ** 31 - 1
 
 /**
- * Node's clock. libuv counts from the start of the loop's turn and in whole milliseconds, so a timer may come early by
- * as much as the turn had already lasted; such a one is armed again for the rest, and so is one that is longer than a
- * chunk.
+ * Node's clock. libuv counts whole milliseconds and cuts the rest off, so its timers come up to one early; such a one is
+ * armed again for the rest, and so is one that is longer than a chunk.
  */
 export class RealClock implements Clock {
   now(): number {

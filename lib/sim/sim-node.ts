@@ -54,6 +54,7 @@ export class SimNode {
   #wallOffsetMs = WALL_START_MS
   #state: 'running' | 'paused' | 'killed' | 'crashed' = 'running'
   #awake = false
+  #awakeLastly = false
   #ids = 0
   #latersAtMs = -1
   #latersNow = 0
@@ -133,10 +134,22 @@ export class SimNode {
   }
 
   #wake(): void {
-    if (this.#awake || this.#state !== 'running') return
-    if (this.#soons.length + this.#turnEnds.length + this.#inbox.length + this.#laters.length === 0) return
-    this.#awake = true
-    this.#world.at(this.#world.nowMs, () => this.#turn())
+    if (this.#state !== 'running') return
+    if (this.#soons.length + this.#turnEnds.length + this.#inbox.length > 0) {
+      if (this.#awake) return
+      this.#awake = true
+      this.#world.at(this.#world.nowMs, () => this.#turn())
+    } else if (this.#laters.length > 0 && !this.#awakeLastly) {
+      this.#awakeLastly = true
+      this.#world.lastly(() => this.#lastTurn())
+    }
+  }
+
+  /** A later comes when nothing else of this moment is left, as an immediate comes after timers and sockets. */
+  #lastTurn(): void {
+    this.#awakeLastly = false
+    if (this.#awake) return
+    this.#turn()
   }
 
   #turn(): void {

@@ -53,8 +53,8 @@ export class SimPipe {
   #flightBytes = 0
   #unackedBytes = 0
   #lineFreeMs = 0
-  #lastArriveMs = 0
   #tries = 0
+  #reset = false
   #lostSinceMs = 0
   #cancel: () => void = () => {}
 
@@ -78,6 +78,7 @@ export class SimPipe {
       if (segment.length === 0) return
       this.pendingBytes += segment.length
     }
+    if (segment === 'rst') this.#reset = true
     this.#unsent.push(segment)
     this.pump()
   }
@@ -133,8 +134,8 @@ export class SimPipe {
 
   #launch(segment: Segment, bytes: number): void {
     this.#lineFreeMs = Math.max(this.#world.nowMs, this.#lineFreeMs) + bytes / this.#path.bytesPerMs
-    const arriveMs = Math.max(this.#lastArriveMs, toGrid(this.#lineFreeMs + this.#path.delayMs()))
-    this.#lastArriveMs = arriveMs
+    // One that overtakes waits: only the head of the flight ever lands.
+    const arriveMs = toGrid(this.#lineFreeMs + this.#path.delayMs())
     this.#flight.push({ segment, arriveMs })
     if (this.#flight.length === 1) this.#cancel = this.#world.at(arriveMs, () => this.#arrive())
   }
@@ -144,8 +145,8 @@ export class SimPipe {
     if (head === undefined) return
     const unheard = this.#to.state === 'closed' && this.#path.answerLost()
     if (this.#path.lost() || unheard) {
-      // A reset is sent once. Who missed it gets another for the next bytes it sends.
-      if (head.segment === 'rst') this.cut()
+      // After a reset nobody sends anything again. Who missed it gets another for the next bytes it sends.
+      if (this.#reset) this.cut()
       else this.#retry()
       return
     }

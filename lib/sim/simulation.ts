@@ -184,7 +184,8 @@ export class Simulation {
         return nowMs()
       },
       random: this.#random,
-      at: (atMs, fn) => this.#at(atMs, fn),
+      at: (atMs, fn) => this.#at(atMs, this.#ties.uint32(), fn),
+      lastly: fn => this.#at(this.#nowMs, 2 ** 32 + this.#ties.uint32(), fn),
       touched: () => {
         this.#touched = true
       },
@@ -192,10 +193,10 @@ export class Simulation {
     }
   }
 
-  #at(atMs: number, fn: () => void): () => void {
+  #at(atMs: number, tie: number, fn: () => void): () => void {
     const event: Scheduled = { fn }
     this.#outstanding += 1
-    this.#heap.push(atMs, this.#ties.uint32(), event)
+    this.#heap.push(atMs, tie, event)
     return () => {
       if (event.fn !== undefined) this.#outstanding -= 1
       event.fn = undefined

@@ -11,6 +11,8 @@ export interface World {
   readonly random: SimRandom
   /** Runs `fn` at that moment, as an event; the returned function takes it back. */
   at(atMs: number, fn: () => void): () => void
+  /** The same, behind everything that is due at this moment. */
+  lastly(fn: () => void): () => void
   /** Marks that the current event ran a node's code, which may have resolved promises. */
   touched(): void
   record(node: string, kind: string, ids: string): void
