@@ -324,16 +324,25 @@ export class Lanes {
   }
 }
 
-/** The receiving half: how far the other side may go. A window that was used up while we kept pace is doubled. */
+/** A window that is taken faster than this is too small for the way and is doubled. */
+const WINDOW_MS = 250
+
+/**
+ * The receiving half: how far the other side may go. What may be on its way is what the peer can send in a fraction of a
+ * second, so that a heartbeat behind it is late by no more than that.
+ */
 export class Window {
   readonly #max: number
   #windowBytes: number
   #takenBytes = 0
   #permittedBytes: number
+  /** When the present window began to be taken, and how much had been taken by then. */
+  #sinceMs = Number.NEGATIVE_INFINITY
+  #sinceBytes = 0
 
   constructor(windowBytes: number, windowBytesMax: number) {
-    this.#windowBytes = windowBytes
     this.#max = windowBytesMax
+    this.#windowBytes = windowBytes
     this.#permittedBytes = windowBytes
   }
 
@@ -344,11 +353,14 @@ export class Window {
   }
 
   /** The new total to announce, when enough has been taken to be worth a frame. */
-  grant(fragmentBytes: number): number | undefined {
+  grant(nowMs: number): number | undefined {
     const leftBytes = this.#permittedBytes - this.#takenBytes
     if (leftBytes > this.#windowBytes - this.#windowBytes / 4) return undefined
-    if (leftBytes < fragmentBytes + HEADER_BYTES)
-      this.#windowBytes = Math.min(2 * this.#windowBytes, this.#max)
+    if (this.#takenBytes - this.#sinceBytes >= this.#windowBytes) {
+      if (nowMs - this.#sinceMs < WINDOW_MS) this.#windowBytes = Math.min(2 * this.#windowBytes, this.#max)
+      this.#sinceMs = nowMs
+      this.#sinceBytes = this.#takenBytes
+    }
     this.#permittedBytes = Math.max(this.#permittedBytes, this.#takenBytes + this.#windowBytes)
     return this.#permittedBytes
   }

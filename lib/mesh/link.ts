@@ -253,8 +253,8 @@ export class Link implements Session {
   }
 
   #credit(): void {
-    const bytes = this.#window.grant(this.#limits.fragmentBytes)
-    const slotBytes = this.#slotWindow.grant(this.#limits.fragmentBytes)
+    const bytes = this.#window.grant(this.heardMs)
+    const slotBytes = this.#slotWindow.grant(this.heardMs)
     if (bytes === undefined && slotBytes === undefined) return
     const body = new FieldWriter()
       .number(this.#window.permittedBytes, 6)

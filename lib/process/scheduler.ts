@@ -13,7 +13,7 @@ import { Phase, type Process } from './process.js'
 /** Messages of one process before the next one has its go. Also how often the clock is read. */
 const SLICE = 64
 /** Messages in one turn. Measured: 100 and 1,000 cost the same. */
-const TURN_MESSAGES = 1_000
+const TURN_MESSAGES = 16_384
 const TURN_MS = 5
 /** A slice that takes longer than this is reported. */
 const SLOW_MS = 250

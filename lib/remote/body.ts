@@ -26,6 +26,15 @@ export class Body extends Encoded {
     this.#start = start
   }
 
+  /** What it pins in memory while it waits. */
+  get chunk(): ArrayBufferLike {
+    return this.#buffer.buffer
+  }
+
+  get waitingBytes(): number {
+    return this.#opened ? 0 : this.byteLength
+  }
+
   open(): unknown {
     this.#opened = true
     const end = this.#start + this.byteLength

@@ -10,7 +10,7 @@ import { Flag, FrameType } from '../wire/frame.js'
 import type { Asks } from './asks.js'
 import { Body, RemoteRequest } from './body.js'
 import type { Hosts } from './hosts.js'
-import { after, exactly, malformed, need, readText, readU48, textEnd } from './layout.js'
+import { after, exactly, malformed, need, readText, readU48, TagReader, textEnd } from './layout.js'
 import type { Peer, Shared } from './peer.js'
 
 export type DeadLetter = (to: Pid | NameOnNode, message: unknown, why: 'noproc' | 'noconnection') => void
@@ -28,6 +28,7 @@ export class Incoming {
   readonly #hosts: Hosts
   readonly #asks: Asks
   readonly #deadLetter: DeadLetter
+  readonly #tags = new TagReader()
   /** Bodies delivered since `later` last ran: those still unopened by then are copied out of their chunks. */
   #fresh: Body[] = []
 
@@ -48,15 +49,12 @@ export class Incoming {
         return
       case FrameType.cast:
         need(after(start, 1), end)
-        this.#cast(readU48(buffer, start), { buffer, end, raw }, after(start, 1))
+        this.#cast(readU48(buffer, start), raw, buffer, after(start, 1), end)
         return
-      case FrameType.request: {
+      case FrameType.request:
         need(after(start, 3), end)
-        const [caller, to] = [readU48(buffer, start), readU48(buffer, after(start, 1))]
-        const id = readU48(buffer, after(start, 2))
-        this.#request(peer, caller, to, id, { buffer, end, raw }, after(start, 3))
+        this.#request(peer, raw, buffer, start, end)
         return
-      }
       case FrameType.reply:
         this.#reply(peer, raw, buffer, start, end)
         return
@@ -79,7 +77,8 @@ export class Incoming {
   #unpin(): void {
     const fresh = this.#fresh
     this.#fresh = []
-    for (const body of fresh) body.unpin()
+    let from = 0
+    while (from < fresh.length) from = unpinChunk(fresh, from)
   }
 
   #message(to: number, body: Body): void {
@@ -87,18 +86,33 @@ export class Incoming {
     if (this.#shared.local.deliver(to, body) === 'noproc') this.#lost(to, body)
   }
 
-  #cast(to: number, bytes: Bytes, at: number): void {
-    const next = textEnd(bytes.buffer, at, bytes.end)
-    const tag = readText(bytes.buffer, at, next)
-    const body = this.#body(bytes.raw, bytes.buffer, next, bytes.end)
+  #cast(to: number, raw: boolean, buffer: Buffer, at: number, end: number): void {
+    const next = textEnd(buffer, at, end)
+    const tag = this.#tags.read(buffer, at, next)
+    const body = this.#body(raw, buffer, next, end)
     this.#shared.counts.messagesIn += 1
     if (this.#shared.local.deliver(to, new Cast(tag, body)) === 'noproc') this.#lost(to, body)
   }
 
-  #request(peer: Peer, caller: number, to: number, id: number, bytes: Bytes, at: number): void {
-    const next = textEnd(bytes.buffer, at, bytes.end)
-    const tag = readText(bytes.buffer, at, next)
-    const body = this.#body(bytes.raw, bytes.buffer, next, bytes.end)
+  #request(peer: Peer, raw: boolean, buffer: Buffer, start: number, end: number): void {
+    const caller = readU48(buffer, start)
+    const to = readU48(buffer, after(start, 1))
+    this.#ask(peer, caller, to, readU48(buffer, after(start, 2)), raw, buffer, after(start, 3), end)
+  }
+
+  #ask(
+    peer: Peer,
+    caller: number,
+    to: number,
+    id: number,
+    raw: boolean,
+    buffer: Buffer,
+    at: number,
+    end: number,
+  ): void {
+    const next = textEnd(buffer, at, end)
+    const tag = this.#tags.read(buffer, at, next)
+    const body = this.#body(raw, buffer, next, end)
     const request = new RemoteRequest(peer, id, peer.pid(caller), to, tag, body)
     this.#shared.counts.requestsIn += 1
     const delivered = this.#shared.local.deliver(to, request)
@@ -150,7 +164,7 @@ export class Incoming {
       }
       case FrameType.cast:
         if (to !== undefined) {
-          this.#cast(to, bytes, next)
+          this.#cast(to, raw, buffer, next, end)
           return
         }
         this.#lost(name, this.#body(raw, buffer, textEnd(buffer, next, end), end))
@@ -159,7 +173,7 @@ export class Incoming {
         need(after(next, 2), end)
         const id = readU48(buffer, after(next, 1))
         if (to !== undefined) {
-          this.#request(peer, readU48(buffer, next), to, id, bytes, after(next, 2))
+          this.#ask(peer, readU48(buffer, next), to, id, raw, buffer, after(next, 2), end)
           return
         }
         textEnd(buffer, after(next, 2), end)
@@ -312,4 +326,17 @@ function flag(buffer: Buffer, at: number): boolean {
   const value = buffer[at]
   if (value !== 0 && value !== 1) throw malformed()
   return value === 1
+}
+
+/**
+ * The bodies from `from` on that came in one chunk. Those that wait are copied out of it, unless together they are most
+ * of what it holds: then it is theirs anyway. Returns where the next chunk begins.
+ */
+function unpinChunk(bodies: readonly Body[], from: number): number {
+  const chunk = bodies[from]!.chunk
+  let waitingBytes = 0
+  let to = from
+  for (; to < bodies.length && bodies[to]!.chunk === chunk; to++) waitingBytes += bodies[to]!.waitingBytes
+  if (waitingBytes * 4 < chunk.byteLength) for (let i = from; i < to; i++) bodies[i]!.unpin()
+  return to
 }

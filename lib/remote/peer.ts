@@ -79,6 +79,9 @@ export interface Watched {
   readonly serial: number
 }
 
+/** A power of two. */
+const RECENT = 64
+
 export class Peer implements Answering {
   readonly session: Session
   readonly shared: Shared
@@ -90,6 +93,9 @@ export class Peer implements Answering {
   readonly watches = new Map<number, Watch>()
   readonly watched = new Map<number, Watched>()
 
+  /** Who spoke last, so that one who says much is not looked up by a printed key each time. */
+  readonly #recent: (Pid | undefined)[] = new Array(RECENT)
+
   constructor(session: Session, shared: Shared) {
     this.session = session
     this.shared = shared
@@ -97,7 +103,11 @@ export class Peer implements Answering {
 
   /** A process of the peer: the node and life are the connection's. */
   pid(serial: number): Pid {
-    return this.shared.ids.pid(this.session.peer, this.session.creation, serial)
+    const recent = this.#recent[serial & (RECENT - 1)]
+    if (recent?.serial === serial) return recent
+    const pid = this.shared.ids.pid(this.session.peer, this.session.creation, serial)
+    this.#recent[serial & (RECENT - 1)] = pid
+    return pid
   }
 
   ref(counter: number): Ref {
