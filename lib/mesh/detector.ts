@@ -85,7 +85,7 @@ export class Detector {
   }
 
   tick(nowMs: number, lagMs: number): readonly Verdict[] {
-    const late = this.#tickMs === undefined ? 0 : Math.max(nowMs - this.#tickMs - TICK_MS, lagMs)
+    const late = Math.max(nowMs - (this.#tickMs ?? nowMs) - TICK_MS, lagMs)
     this.#tickMs = nowMs
     if (late > TICK_MS) this.#forgive(late, nowMs)
     if (nowMs < this.#patientUntilMs) return []

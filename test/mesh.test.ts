@@ -1,0 +1,464 @@
+/** The mesh by its rules, in simulated worlds: who joins, who is refused, who is up, what arrives and in which order. */
+import t from 'tap'
+import { TroupeError } from '../lib/base/errors.js'
+import type { NodeId } from '../lib/base/ids.js'
+import { LIMITS, type Limits } from '../lib/base/limits.js'
+import type { Address, DialResult } from '../lib/base/runtime.js'
+import { type ClientSession, dialClient } from '../lib/mesh/client.js'
+import { createMesh, type MeshOptions } from '../lib/mesh/full-mesh.js'
+import type { Mesh, OutFrame, Session } from '../lib/mesh/mesh.js'
+import { Simulation } from '../lib/sim/simulation.js'
+import { HEADER_BYTES } from '../lib/wire/frame.js'
+
+const SECRET = 'a secret of at least thirty-two bytes'
+
+interface Peer {
+  readonly mesh: Mesh
+  /** What its listener heard, in order. */
+  readonly heard: string[]
+  readonly frames: string[]
+}
+
+class World {
+  readonly sim: Simulation
+  readonly peers = new Map<string, Peer>()
+  #creations = 0
+
+  constructor(seed = 1) {
+    this.sim = new Simulation({ seed })
+  }
+
+  /** A node on a machine of the same name, on port 7001. */
+  peer(name: string, seeds: readonly string[] = [], extra: Partial<MeshOptions> = {}, machine = name): Peer {
+    const heard: string[] = []
+    const frames: string[] = []
+    this.#creations += 1
+    const mesh = createMesh(
+      {
+        runtime: this.sim.runtime(machine),
+        self: name as NodeId,
+        creation: this.#creations,
+        listen: at(machine),
+        seeds: seeds.map(at),
+        cluster: { name: 'demo', parameters: { slots: 4096 } },
+        secret: SECRET,
+        ...extra,
+      },
+      [
+        {
+          types: [16, 32],
+          sessionUp: s => void heard.push(`session ${s.peer} ${s.role === 'client' ? 'client' : s.epoch}`),
+          sessionDown: (s, reason) => void heard.push(`session ${s.peer} down ${reason}`),
+          memberUp: m => void heard.push(`${m.name} up`),
+          memberSuspect: (m, reason) => void heard.push(`${m.name} suspect ${reason}`),
+          memberAlive: m => void heard.push(`${m.name} alive`),
+          memberDown: (m, reason) => void heard.push(`${m.name} down ${reason}`),
+          frame: (s, type, _flags, buffer, start, end) => {
+            if (type === 32 && buffer.toString('utf8', start, start + 4) === 'bad!') {
+              throw new TroupeError('ERR_FRAME', 'this listener does not know that')
+            }
+            const text = end - start > 40 ? `${end - start} bytes` : buffer.toString('utf8', start, end)
+            frames.push(`${s.peer} ${type} ${text}`)
+          },
+        },
+      ],
+    )
+    const peer = { mesh, heard, frames }
+    this.peers.set(name, peer)
+    return peer
+  }
+
+  /** Starts it and waits until that is done; returns what it failed with. */
+  async start(peer: Peer): Promise<TroupeError | undefined> {
+    let done = false
+    let failed: TroupeError | undefined
+    peer.mesh.start().then(
+      () => void (done = true),
+      (error: TroupeError) => {
+        failed = error
+        done = true
+      },
+    )
+    await this.sim.runUntil(() => done, { limitMs: 60_000 })
+    return failed
+  }
+
+  async cluster(...names: readonly string[]): Promise<readonly Peer[]> {
+    const peers: Peer[] = []
+    for (const name of names) {
+      const peer = this.peer(name, names.length === 0 ? [] : names.slice(0, 1).filter(n => n !== name))
+      await this.start(peer)
+      peers.push(peer)
+    }
+    await this.sim.advance(100)
+    for (const peer of peers) peer.heard.length = 0
+    return peers
+  }
+}
+
+const at = (host: string): Address => ({ host, port: 7_001 })
+const names = (mesh: Mesh): readonly string[] => mesh.members().members.map(m => m.name)
+const to = (peer: Peer, name: string): Session => peer.mesh.session(name as NodeId)!
+
+const frame = (text: string | Buffer, pair = 1, refusable = true): OutFrame => ({
+  type: 32,
+  flags: 0,
+  pair,
+  head: Buffer.concat([Buffer.alloc(HEADER_BYTES), Buffer.from(text)]),
+  refusable,
+})
+
+t.test('everybody learns everybody from one seed', async t => {
+  const world = new World()
+  const peers: Peer[] = [world.peer('a')]
+  for (const name of ['b', 'c', 'd', 'e']) peers.push(world.peer(name, ['a']))
+  for (const peer of peers) t.equal(await world.start(peer), undefined, 'it starts')
+  await world.sim.advance(100)
+  for (const { mesh } of peers) {
+    t.strictSame(names(mesh), ['a', 'b', 'c', 'd', 'e'], `${mesh.self} sees all`)
+    t.equal(mesh.sessions().length, 4, `${mesh.self} has a session with each`)
+  }
+  t.strictSame(peers[4]!.heard.slice(0, 2), ['session a 1', 'a up'], 'the session is told before the member')
+})
+
+t.test('a start resolves only when every learnt member is connected', async t => {
+  const world = new World()
+  await world.cluster('a', 'b', 'c')
+  const late = world.peer('d', ['a'])
+  await world.start(late)
+  t.strictSame(names(late.mesh), ['a', 'b', 'c', 'd'])
+})
+
+t.test('a node whose seeds all fail is alone, and joins when one comes', async t => {
+  const world = new World()
+  const b = world.peer('b', ['a', 'z'])
+  t.equal(await world.start(b), undefined)
+  t.strictSame(names(b.mesh), ['b'])
+  const a = world.peer('a')
+  await world.start(a)
+  await world.sim.advance(31_000)
+  t.strictSame(
+    [names(a.mesh), names(b.mesh)],
+    [
+      ['a', 'b'],
+      ['a', 'b'],
+    ],
+  )
+})
+
+t.test('a node without an address and without seeds opens no socket and has no timer', async t => {
+  const world = new World()
+  const a = world.peer('a', [], { listen: undefined })
+  await world.start(a)
+  t.strictSame([a.mesh.address, names(a.mesh)], [undefined, ['a']])
+  const events = world.sim.log.count
+  await world.sim.advance(60_000)
+  t.equal(world.sim.log.count, events, 'nothing happens in it')
+})
+
+t.test('its own address among the seeds does no harm', async t => {
+  const world = new World()
+  const a = world.peer('a', ['a'])
+  t.equal(await world.start(a), undefined)
+  t.strictSame([names(a.mesh), a.heard], [['a'], []])
+})
+
+const refusals: readonly [string, Partial<MeshOptions>, RegExp][] = [
+  ['another secret', { secret: 'another secret of enough, enough bytes' }, /the secrets differ/],
+  ['no secret where there is one', { secret: undefined }, /one node has a secret and the other has none/],
+  [
+    'another cluster name',
+    { cluster: { name: 'other', parameters: { slots: 4096 } } },
+    /cluster "other" here, "demo" there/,
+  ],
+  [
+    'another slot count',
+    { cluster: { name: 'demo', parameters: { slots: 64 } } },
+    /"slots=64" here, "slots=4096" there/,
+  ],
+]
+for (const [what, extra, why] of refusals) {
+  t.test(`${what}: start rejects with ERR_HANDSHAKE and says why`, async t => {
+    const world = new World()
+    const [a] = await world.cluster('a')
+    const b = world.peer('b', ['a'], extra)
+    const failed = await world.start(b)
+    t.match(failed, { code: 'ERR_HANDSHAKE', message: why })
+    t.strictSame([names(a!.mesh), a!.heard, a!.mesh.stats()['refused']], [['a'], [], 1], 'nothing else moved')
+  })
+}
+
+t.test('a secret that is being replaced is accepted next to the new one', async t => {
+  const world = new World()
+  await world.start(world.peer('a', [], { secret: ['the new secret, thirty-two bytes long', SECRET] }))
+  const b = world.peer('b', ['a'])
+  t.equal(await world.start(b), undefined)
+  t.strictSame(names(b.mesh), ['a', 'b'])
+})
+
+t.test('a second node of a live name is refused, and the first one lives on', async t => {
+  const world = new World()
+  const [a, b] = await world.cluster('a', 'b')
+  const other = world.peer('b', ['a'], {}, 'elsewhere')
+  t.match(await world.start(other), { code: 'ERR_DUPLICATE_NODE' })
+  t.strictSame([a!.heard, b!.heard], [[], []])
+})
+
+t.test('a newer life of a silent node takes its place: down before up', async t => {
+  const world = new World()
+  const [a] = await world.cluster('a', 'b')
+  world.sim.pause('b')
+  const again = world.peer('b', ['a'], {}, 'elsewhere')
+  t.equal(await world.start(again), undefined)
+  t.strictSame(a!.heard, ['session b down replaced', 'b down replaced', 'session b 1', 'b up'])
+})
+
+t.test('a goodbye is a departure, and who left is not dialled', async t => {
+  const world = new World()
+  const [a, b] = await world.cluster('a', 'b')
+  void b!.mesh.stop({ timeoutMs: 1_000 })
+  await world.sim.advance(2_000)
+  t.strictSame(a!.heard, ['session b down left', 'b down left'])
+  t.equal(a!.mesh.stats()['dialTargets'], 0)
+})
+
+t.test('what was sent before a stop arrives before the goodbye', async t => {
+  const world = new World()
+  const [a, b] = await world.cluster('a', 'b')
+  to(b!, 'a').send(frame('x'.repeat(1_000_000)))
+  to(b!, 'a').send(frame('last'))
+  void b!.mesh.stop({ timeoutMs: 5_000 })
+  await world.sim.advance(5_000)
+  t.strictSame(a!.frames, ['b 32 1000000 bytes', 'b 32 last'])
+})
+
+t.test('a killed process is down at once, because its address refuses', async t => {
+  const world = new World()
+  const [a] = await world.cluster('a', 'b', 'c')
+  world.sim.kill('b')
+  await world.sim.advance(200)
+  t.strictSame(a!.heard, ['session b down connection_closed', 'b down refused'])
+  t.strictSame(names(a!.mesh), ['a', 'c'])
+})
+
+t.test('silence is a suspicion after two seconds and down after five', async t => {
+  const world = new World()
+  const [a] = await world.cluster('a', 'b')
+  world.sim.crash('b')
+  await world.sim.advance(1_900)
+  t.strictSame(a!.heard, [])
+  await world.sim.advance(900)
+  t.strictSame(a!.heard, ['b suspect timeout'])
+  await world.sim.advance(1_900)
+  t.strictSame(a!.heard.length, 1)
+  await world.sim.advance(1_000)
+  t.strictSame(a!.heard, ['b suspect timeout', 'session b down timeout', 'b down timeout'])
+})
+
+t.test('a suspect that is heard again is alive, in the same session', async t => {
+  const world = new World()
+  const [a] = await world.cluster('a', 'b')
+  world.sim.pause('b')
+  await world.sim.advance(3_000)
+  world.sim.resume('b')
+  await world.sim.advance(1_000)
+  t.strictSame(a!.heard, ['b suspect timeout', 'b alive'])
+})
+
+t.test('a node that stood still accuses nobody of it', async t => {
+  const world = new World()
+  const [a, b] = await world.cluster('a', 'b')
+  world.sim.pause('a')
+  await world.sim.advance(4_000)
+  world.sim.resume('a')
+  await world.sim.advance(2_000)
+  t.strictSame([a!.heard, b!.heard], [[], ['a suspect timeout', 'a alive']])
+})
+
+t.test('a reset connection comes back with the next epoch, and no member was down', async t => {
+  const world = new World()
+  const [a, b] = await world.cluster('a', 'b')
+  world.sim.network.reset('a', 'b')
+  await world.sim.advance(3_000)
+  const told = (name: string): string[] => [`session ${name} down connection_closed`, `session ${name} 2`]
+  t.strictSame([a!.heard, b!.heard], [told('b'), told('a')])
+  t.equal(to(a!, 'b').epoch, to(b!, 'a').epoch)
+})
+
+t.test('both sides of a cut find each other when it heals', async t => {
+  const world = new World()
+  const peers = await world.cluster('a', 'b', 'c')
+  world.sim.network.partition(['a'], ['b', 'c'])
+  await world.sim.advance(20_000)
+  t.strictSame(
+    peers.map(p => names(p.mesh)),
+    [['a'], ['b', 'c'], ['b', 'c']],
+  )
+  world.sim.network.heal()
+  await world.sim.advance(5_000)
+  t.strictSame(
+    peers.map(p => names(p.mesh)),
+    [
+      ['a', 'b', 'c'],
+      ['a', 'b', 'c'],
+      ['a', 'b', 'c'],
+    ],
+  )
+})
+
+t.test('frames of one pair keep their order around a large body, and others pass it', async t => {
+  const world = new World()
+  const [a, b] = await world.cluster('a', 'b')
+  const session = to(a!, 'b')
+  session.send(frame('first'))
+  session.send(frame('x'.repeat(3_000_000)))
+  session.send(frame('third'))
+  session.send(frame('other', 2))
+  session.sendSlot(16, Buffer.from('slot'))
+  await world.sim.advance(3_000)
+  t.strictSame(
+    b!.frames.filter(f => !/other|slot/.test(f)),
+    ['a 32 first', 'a 32 3000000 bytes', 'a 32 third'],
+  )
+  t.ok(b!.frames.indexOf('a 32 other') < b!.frames.indexOf('a 32 3000000 bytes'), 'another pair passes')
+  t.ok(b!.frames.indexOf('a 16 slot') < b!.frames.indexOf('a 32 other'), 'the slot lane goes first')
+})
+
+t.test('a frame that its listener refuses ends that session as protocol, and a new one comes', async t => {
+  const world = new World()
+  const [a, b] = await world.cluster('a', 'b')
+  const old = to(a!, 'b')
+  old.send(frame('bad!'))
+  old.send(frame('after'))
+  await world.sim.advance(1_000)
+  t.strictSame(b!.heard, ['session a down protocol', 'session a 2'])
+  t.strictSame([b!.frames, old.open, old.send(frame('more'))], [[], false, 'ok'])
+})
+
+t.test('towards a peer that does not read: busy, full, then dropped as overloaded', async t => {
+  const world = new World()
+  const limits: Limits = { ...LIMITS, queueBytesBusy: 10_000, queueBytesMax: 50_000, signalBytesMax: 20_000 }
+  const a = world.peer('a', [], { limits })
+  await world.start(a)
+  await world.start(world.peer('b', ['a']))
+  await world.sim.advance(100)
+  a.heard.length = 0
+  world.sim.pause('b')
+  const session = to(a, 'b')
+  const answers: string[] = []
+  for (let i = 0; i < 1_000; i++) {
+    const answer = session.send(frame('x'.repeat(1_000)))
+    if (answers.at(-1) !== answer) answers.push(answer)
+  }
+  t.strictSame(answers, ['ok', 'busy', 'full'])
+  t.ok(a.mesh.stats()['queuedBytes']! <= 50_000 + 1_020)
+  for (let i = 0; i < 30; i++) session.send(frame('x'.repeat(1_000), 1, false))
+  t.strictSame(a.heard, [], 'no listener is called from inside send')
+  await world.sim.advance(300)
+  t.strictSame(a.heard[0], 'session b down overloaded')
+})
+
+t.test(
+  'onDrained calls back at once when nothing waits, later when the queue fell, and when the session is gone',
+  async t => {
+    const world = new World()
+    const [a] = await world.cluster('a', 'b')
+    const session = to(a!, 'b')
+    const told: string[] = []
+    session.onDrained(() => void told.push('idle'))
+    t.strictSame(told, [], 'not from inside')
+    t.equal(session.send(frame('x'.repeat(4_000_000))), 'busy')
+    session.onDrained(() => void told.push('drained'))
+    await world.sim.advance(5_000)
+    world.sim.crash('b')
+    session.send(frame('x'.repeat(8_000_000)))
+    session.onDrained(() => void told.push('gone'))
+    await world.sim.advance(6_000)
+    t.strictSame(told, ['idle', 'drained', 'gone'])
+  },
+)
+
+t.test('bytes that are not ours close that connection, and nothing else moves', async t => {
+  const world = new World()
+  const [a, b] = await world.cluster('a', 'b')
+  const closed: string[] = []
+  const junk = [
+    'GET / HTTP/1.1\r\n\r\n'.repeat(3),
+    '\u0001\u0001\u0000\u0014\u00ff\u00ff\u00ff\u007f'.padEnd(20, '\u0000'),
+    '\u0000'.repeat(64),
+  ]
+  const { transport } = world.sim.runtime('stranger')
+  for (const bytes of junk) {
+    transport.dial(at('a'), { timeoutMs: 1_000 }, (result: DialResult) => {
+      if (!result.ok) return
+      result.stream.open({ data: () => {}, drain: () => {}, close: () => void closed.push('closed') })
+      result.stream.write(Buffer.from(bytes, 'latin1'))
+    })
+    await world.sim.advance(100)
+  }
+  t.equal(closed.length, 3)
+  t.strictSame([a!.mesh.stats()['notOurs'], a!.heard, b!.heard], [3, [], []])
+})
+
+t.test(
+  'who connects and says nothing is dropped after five seconds, and only eight per address may',
+  async t => {
+    const world = new World()
+    const [a] = await world.cluster('a')
+    let closed = 0
+    const { transport } = world.sim.runtime('stranger')
+    for (let i = 0; i < 12; i++) {
+      transport.dial(at('a'), { timeoutMs: 1_000 }, (result: DialResult) => {
+        if (result.ok)
+          result.stream.open({ data: () => {}, drain: () => {}, close: () => void (closed += 1) })
+      })
+    }
+    await world.sim.advance(1_000)
+    t.strictSame([a!.mesh.stats()['unauthenticated'], closed], [8, 4])
+    await world.sim.advance(5_000)
+    t.strictSame([a!.mesh.stats()['unauthenticated'], closed], [0, 12])
+  },
+)
+
+t.test('a client is told the cluster, exchanges frames, and is no member', async t => {
+  const world = new World()
+  const [a] = await world.cluster('a')
+  const told: string[] = []
+  let client: ClientSession | undefined
+  void dialClient(world.sim.runtime('tool'), at('a'), {
+    secret: SECRET,
+    frame: (_s, _type, _flags, buffer, start, end) => void told.push(buffer.toString('utf8', start, end)),
+    ended: reason => void told.push(`ended ${reason}`),
+  }).then(session => void (client = session))
+  await world.sim.runUntil(() => client !== undefined, { limitMs: 5_000 })
+  t.strictSame(client!.cluster, { name: 'demo', parameters: 'slots=4096' })
+  client!.session.send(frame('question'))
+  await world.sim.advance(10_000)
+  t.match(a!.frames[0], /^client-1\S* 32 question$/)
+  t.strictSame([names(a!.mesh), a!.mesh.sessions()], [['a'], []])
+  void a!.mesh.stop({ timeoutMs: 100 })
+  await world.sim.advance(1_000)
+  t.strictSame(told, ['ended left'])
+})
+
+t.test('a client with a wrong secret is told so', async t => {
+  const world = new World()
+  await world.cluster('a')
+  let failed: unknown
+  dialClient(world.sim.runtime('tool'), at('a'), { secret: 'x'.repeat(32), frame: () => {} }).catch(error => {
+    failed = error
+  })
+  await world.sim.runUntil(() => failed !== undefined, { limitMs: 5_000 })
+  t.match(failed, { code: 'ERR_HANDSHAKE', detail: { why: 'the secrets differ' } })
+})
+
+t.test('two listeners of one type are a mistake', async t => {
+  const world = new World()
+  const options = {
+    runtime: world.sim.runtime('a'),
+    self: 'a' as NodeId,
+    creation: 1,
+    cluster: { name: 'x', parameters: {} },
+  }
+  t.throws(() => createMesh(options, [{ types: [32] }, { types: [32] }]), TypeError)
+})
