@@ -171,6 +171,11 @@ export abstract class ProcessSpeaker<P extends Process> implements Speaker {
     return this.alive().table.sendTimers.read(ref)
   }
 
+  /** A fault that this process lives with, or ends from cleanly: a crash report is made of it all the same. */
+  report(reason: ExitReason): void {
+    this.alive().crashed(this.process, reason)
+  }
+
   /** For the process: it has died. Listeners are users' code, so they run in a later turn. */
   ended(): void {
     const reason = deadError(this.self)
