@@ -1,12 +1,9 @@
-import t, { type Test } from 'tap'
-import { type Actors, type ActorsOptions, createActors } from '../lib/actor/actors.js'
-import type { ActorRef, CrashReport, Node, Self, SpawnOptions } from '../lib/actor/api.js'
-import { type AnyActor, defineActor, type SpawnRest } from '../lib/actor/define.js'
-import { typed } from '../lib/actor/refs.js'
-import { IdSpace } from '../lib/base/id-space.js'
-import { type Pid, parseNodeId } from '../lib/base/ids.js'
-import { LIMITS, type Limits } from '../lib/base/limits.js'
-import type { Runtime } from '../lib/base/runtime.js'
+import t from 'tap'
+import type { SpawnOptions } from '../lib/actor/api.js'
+import { type AnyActor, defineActor } from '../lib/actor/define.js'
+import type { Pid } from '../lib/base/ids.js'
+import { LIMITS } from '../lib/base/limits.js'
+import { turns, world } from './support/actor-world.js'
 
 t.test('a call is answered by what the handler returns, awaited', async t => {
   const { spawn } = world(t)
@@ -426,82 +423,3 @@ const mutes = defineActor('mute', {
     later: (_s, _p: undefined, ctx) => ctx.later<number>(),
   },
 })
-
-// The world: real microtasks, a clock that only moves by hand.
-
-interface Alarm {
-  readonly atMs: number
-  readonly fn: () => void
-}
-
-function world(t: Test, options: Partial<ActorsOptions> & { limits?: Limits } = {}) {
-  const crashes: CrashReport[] = []
-  let nowMs = 1_000
-  const alarms = new Set<Alarm>()
-  const runtime = {
-    clock: {
-      now: () => nowMs,
-      wallNow: () => 0,
-      after: (ms: number, fn: () => void) => {
-        const alarm = { atMs: nowMs + ms, fn }
-        alarms.add(alarm)
-        return { clear: () => void alarms.delete(alarm) }
-      },
-    },
-    loop: {
-      soon: (fn: () => void) => queueMicrotask(fn),
-      later: (fn: () => void) => void setImmediate(fn),
-      turnEnd: (fn: () => void) => process.nextTick(fn),
-      lag: () => 0,
-      hold: () => () => {},
-    },
-    host: { hostname: 'test', warn: () => {}, onUnhandledRejection: () => () => {} },
-  } satisfies Pick<Runtime, 'clock' | 'loop' | 'host'>
-  const ids = new IdSpace(parseNodeId('a'), 0xab, 100)
-  const actors: Actors = createActors({
-    runtime,
-    ids,
-    limits: LIMITS,
-    node: () => ({}) as Node,
-    hooks: {
-      crash: report => void crashes.push(report),
-      deadLetter: () => {},
-      died: () => {},
-      crowded: () => {},
-      slow: () => {},
-    },
-    ...options,
-  })
-  t.teardown(() => actors.close())
-  return {
-    actors,
-    crashes,
-    async move(ms: number) {
-      nowMs += ms
-      for (const alarm of [...alarms].sort((a, b) => a.atMs - b.atMs)) {
-        if (alarm.atMs > nowMs || !alarms.delete(alarm)) continue
-        alarm.fn()
-      }
-      await turns()
-    },
-    async spawn<D extends AnyActor>(def: D, ...rest: SpawnRest<D>): Promise<ActorRef<D>> {
-      const [args, given] = rest as [unknown?, SpawnOptions?]
-      return typed<D>(await actors.spawn(undefined, def, args, given))
-    },
-    run<T>(fn: (self: Self) => T | Promise<T>): Promise<T> {
-      return new Promise((resolve, reject) => {
-        actors.run(undefined, async self => {
-          try {
-            resolve(await fn(self))
-          } catch (error) {
-            reject(error as Error)
-          }
-        })
-      })
-    },
-  }
-}
-
-async function turns(): Promise<void> {
-  for (let i = 0; i < 5; i++) await new Promise(resolve => setImmediate(resolve))
-}

@@ -20,11 +20,9 @@ import type { Actors } from './actors.js'
 import type { Signal } from './api.js'
 import { ActorContext } from './context.js'
 import type { AnyActor, AnySpec, Handler } from './define.js'
+import { STOP } from './refs.js'
 import { isThenable, LATER, Promises } from './replies.js'
 import type { Starter } from './starter.js'
-
-/** The tag of `ref.stop`: a request like any other, taken in its turn. */
-export const STOP = '$stop'
 
 /** A definition, as one node runs it. */
 export class ActorKind {

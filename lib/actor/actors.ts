@@ -37,7 +37,7 @@ import {
   ProcessTable,
 } from '../process/process-table.js'
 import type { Remote } from '../process/remote.js'
-import { ActorKind, ActorProcess, STOP, unknownTag } from './actor-process.js'
+import { ActorKind, ActorProcess, unknownTag } from './actor-process.js'
 import type {
   CrashReport,
   MonitorOptions,
@@ -51,7 +51,7 @@ import type {
 import { type Attribution, createAttribution } from './attribution.js'
 import { type AnyActor, isDefinitionName, specOf } from './define.js'
 import { FunctionProcess } from './function-process.js'
-import { NamedRef, PinnedRef, type RefOptions } from './refs.js'
+import { NamedRef, PinnedRef, type RefOptions, STOP } from './refs.js'
 import { isAnyRef, isNameOnNode } from './speaker.js'
 import { Starter } from './starter.js'
 

@@ -9,9 +9,11 @@ import { checkOptions, timeoutOf, WAIT_CHECKS } from '../base/options.js'
 import type { ExitReason } from '../base/reasons.js'
 import type { Sent } from '../process/mail.js'
 import { Phase, type Process } from '../process/process.js'
-import { STOP } from './actor-process.js'
 import type { Actors } from './actors.js'
 import type { ActorRef } from './api.js'
+
+/** The tag of `ref.stop`: a request like any other, taken in its turn. */
+export const STOP = '$stop'
 
 const kInspect = Symbol.for('nodejs.util.inspect.custom')
 

@@ -4,7 +4,7 @@
  *   starting ──▶ running ──▶ stopping ──▶ stopped        a start that fails goes to stopped and rejects
  */
 
-import { ActorProcess, STOP } from '../actor/actor-process.js'
+import { ActorProcess } from '../actor/actor-process.js'
 import { type Actors, createActors } from '../actor/actors.js'
 import type {
   ActorRef,
@@ -20,7 +20,7 @@ import type {
 } from '../actor/api.js'
 import type { AnyActor, SpawnRest } from '../actor/define.js'
 import { refExtensions } from '../actor/ref-extensions.js'
-import { typed } from '../actor/refs.js'
+import { STOP, typed } from '../actor/refs.js'
 import { show, TroupeError } from '../base/errors.js'
 import { IdSpace } from '../base/id-space.js'
 import type { NodeId, Pid } from '../base/ids.js'

@@ -1,0 +1,516 @@
+import t, { type Test } from 'tap'
+import type { InitContext } from '../lib/actor/api.js'
+import { defineActor } from '../lib/actor/define.js'
+import type { Pid } from '../lib/base/ids.js'
+import { type ChildOptions, child, isRestarted } from '../lib/supervisor/child-spec.js'
+import { INTENSITY_DEFAULT, onCrash } from '../lib/supervisor/restart-intensity.js'
+import { type SupervisorSpec, startSupervisor, supervisor } from '../lib/supervisor/supervisor.js'
+import { turns, world } from './support/actor-world.js'
+
+t.test('restart intensity: a window that slides, both of whose ends belong to it', async t => {
+  const intensity = { restarts: 2, withinMs: 100 }
+  const restarts = (...atMs: number[]): string[] => {
+    let history: readonly number[] = []
+    return atMs.map(nowMs => {
+      const verdict = onCrash(history, nowMs, intensity)
+      if (verdict.verdict === 'restart') history = verdict.history
+      return verdict.verdict
+    })
+  }
+  t.strictSame(restarts(0, 50, 100), ['restart', 'restart', 'give-up'])
+  t.strictSame(restarts(0, 50, 101), ['restart', 'restart', 'restart'])
+  t.strictSame(restarts(0, 50, 101, 150), ['restart', 'restart', 'restart', 'give-up'])
+  t.strictSame(
+    onCrash([1, 2, 90], 110, intensity),
+    { verdict: 'restart', history: [90, 110] },
+    'the old is forgotten',
+  )
+  t.strictSame(
+    onCrash([], 0, { restarts: 0, withinMs: 100 }),
+    { verdict: 'give-up' },
+    '0 bears no crash at all',
+  )
+  t.strictSame(INTENSITY_DEFAULT, { restarts: 3, withinMs: 5_000 })
+})
+
+t.test('who is started again: every row of the table', async t => {
+  const conflict = { shutdown: { nameConflict: 'n', winner: undefined } }
+  const reasons = ['normal', 'shutdown', { shutdown: 'x' }, 'boom', 'killed', new Error('e'), conflict]
+  const row = (restart: 'permanent' | 'transient' | 'temporary'): boolean[] =>
+    reasons.map(reason => isRestarted(restart, reason))
+  t.strictSame(row('permanent'), [true, true, true, true, true, true, false])
+  t.strictSame(row('transient'), [false, false, false, true, true, true, false])
+  t.strictSame(row('temporary'), [false, false, false, false, false, false, false])
+})
+
+t.test('children start in order, each when the one before it has, and stop in reverse', async t => {
+  const { family, log } = setUp(t)
+  const tree = await family({
+    children: [worker('a', { init: 'slow' }), worker('b'), worker('c', { init: 'slow' })],
+  })
+  t.strictSame(log, ['init a', 'ready a', 'init b', 'ready b', 'init c', 'ready c'])
+  log.length = 0
+  await tree.stop()
+  t.strictSame(log, ['terminate c shutdown', 'terminate b shutdown', 'terminate a shutdown'])
+  await t.rejects(tree.whichChildren(), { code: 'ERR_NOPROC' })
+
+  function worker(id: string, args: Partial<Behaviour> = {}) {
+    return child(workers, { id, args: { id, log, ...args } })
+  }
+})
+
+t.test('each stop waits for the one before it', async t => {
+  const { family, log, move, actors } = setUp(t)
+  const slow = (id: string) => child(workers, { id, args: { id, log, terminate: 'slow' } })
+  const tree = await family({ children: [slow('a'), slow('b')] })
+  log.length = 0
+  const stopped = tree.stop('shutdown')
+  await turns()
+  t.strictSame(log, ['terminate b shutdown'])
+  release('b')
+  await turns()
+  t.strictSame(log, ['terminate b shutdown', 'terminate a shutdown'])
+  release('a')
+  await stopped
+  await move(0)
+  t.equal(actors.table.size, 0)
+})
+
+t.test('a child that does not start stops those before it, in reverse, and the start fails', async t => {
+  const { node, log, actors, run, crashes } = setUp(t)
+  const spec = (): SupervisorSpec => ({
+    children: [
+      child(workers, { id: 'a', args: { id: 'a', log } }),
+      child(workers, { id: 'b', args: { id: 'b', log } }),
+      child(workers, { id: 'c', args: { id: 'c', log, init: 'fail' } }),
+      child(workers, { id: 'd', args: { id: 'd', log } }),
+    ],
+  })
+  const failure = {
+    code: 'ERR_START',
+    detail: { reason: { shutdown: { failedToStartChild: 'c', reason: { nocatch: 'no' } } } },
+  }
+  await t.rejects(startSupervisor(node, spec()), failure)
+  t.strictSame(log, [
+    'init a',
+    'ready a',
+    'init b',
+    'ready b',
+    'init c',
+    'terminate b shutdown',
+    'terminate a shutdown',
+  ])
+  await run(async self => {
+    await t.rejects(startSupervisor(self, spec()), failure)
+    const mail = await self.receive(undefined, { timeoutMs: 0 }).catch(error => error.code)
+    t.equal(mail, 'ERR_TIMEOUT', 'a parent lives, and is told by the rejection alone')
+  })
+  await turns()
+  t.equal(actors.table.size, 0)
+  t.strictSame(crashes, [])
+})
+
+t.test('a permanent child is started again after any end, a transient one only after a crash', async t => {
+  const { family, node, actors } = setUp(t)
+  const options = { restart: 'transient' } as const
+  const tree = await family({
+    intensity: { restarts: 100, withinMs: 5_000 },
+    children: [
+      child(plain, { id: 'permanent' }),
+      child(plain, { id: 'transient', ...options }),
+      child(plain, { id: 'temporary', restart: 'temporary' }),
+    ],
+  })
+  const restarted: unknown[] = []
+  for (const id of ['permanent', 'transient', 'temporary']) {
+    for (const reason of ['boom', 'shutdown']) {
+      const before = (await tree.whichChildren()).find(info => info.id === id)
+      if (typeof before?.pid !== 'object') continue
+      actors.table.exit(node.self, before.pid, reason)
+      const after = (await tree.whichChildren()).find(info => info.id === id)
+      restarted.push([id, reason, after === undefined ? 'no spec' : typeof after.pid])
+    }
+  }
+  t.strictSame(restarted, [
+    ['permanent', 'boom', 'object'],
+    ['permanent', 'shutdown', 'object'],
+    ['transient', 'boom', 'object'],
+    ['transient', 'shutdown', 'undefined'],
+    ['temporary', 'boom', 'no spec'],
+  ])
+  t.strictSame(await tree.countChildren(), { specs: 2, active: 1, supervisors: 0, workers: 2 })
+})
+
+t.test('the others do not notice a restart, and the child keeps its place and its arguments', async t => {
+  const { family, log, node, actors } = setUp(t)
+  const tree = await family({
+    children: ['a', 'b', 'c'].map(id => child(workers, { id, args: { id, log } })),
+  })
+  const before = await tree.whichChildren()
+  t.strictSame(
+    before.map(({ id, type, definition }) => [id, type, definition]),
+    [
+      ['c', 'worker', 'worker'],
+      ['b', 'worker', 'worker'],
+      ['a', 'worker', 'worker'],
+    ],
+  )
+  log.length = 0
+  actors.table.exit(node.self, pidOf(before, 'b'), 'kill')
+  const after = await tree.whichChildren()
+  t.strictSame(log, ['init b', 'ready b'])
+  t.strictSame(
+    after.map(info => info.id),
+    ['c', 'b', 'a'],
+  )
+  t.equal(pidOf(after, 'a'), pidOf(before, 'a'))
+  t.not(pidOf(after, 'b'), pidOf(before, 'b'))
+})
+
+t.test(
+  'one restart too many stops the others in reverse, and the supervisor exits with shutdown',
+  async t => {
+    const { node, log, actors, crashes, run, jump } = setUp(t)
+    await run(async self => {
+      self.trapExit(true)
+      const tree = await startSupervisor(self, {
+        intensity: { restarts: 2, withinMs: 100 },
+        children: ['a', 'b', 'c'].map(id => child(workers, { id, args: { id, log } })),
+      })
+      for (let i = 0; i < 4; i++) {
+        const pid = pidOf(await tree.whichChildren(), 'b')
+        if (i === 2) jump(101)
+        actors.table.exit(node.self, pid, 'kill')
+      }
+      const last = pidOf(await tree.whichChildren(), 'b')
+      log.length = 0
+      actors.table.exit(node.self, last, 'kill')
+      t.match(await self.receive(), { type: 'exit', pid: tree.pid, reason: 'shutdown' })
+      t.strictSame(log, ['terminate c shutdown', 'terminate a shutdown'])
+      t.equal(actors.table.size, 1)
+      const reason = crashes[0]?.reason as Error
+      t.equal(crashes.length, 1, 'the exit is clean, so the supervisor itself has to tell')
+      t.match(crashes[0], { pid: tree.pid, definition: 'supervisor' })
+      t.match(reason.message, /gave up on child "b": more than 2 restarts in 100 ms$/)
+      t.equal(reason.cause, 'killed')
+    })
+  },
+)
+
+t.test(
+  'a restart that fails is tried again behind the mail that waits, and every attempt counts',
+  async t => {
+    const { family, log, node, actors, crashes } = setUp(t)
+    const args: Behaviour = { id: 'a', log }
+    const tree = await family({ children: [child(workers, { id: 'a', args })] })
+    const before = pidOf(await tree.whichChildren(), 'a')
+    log.length = 0
+    args.init = 'fail'
+    actors.table.exit(node.self, before, 'kill')
+    const shown = [tree.whichChildren(), tree.whichChildren()]
+    t.strictSame(
+      (await Promise.all(shown)).map(([info]) => info?.pid),
+      ['restarting', 'restarting'],
+      'calls are answered between two attempts',
+    )
+    await turns()
+    t.strictSame(log, ['init a', 'init a', 'init a'])
+    t.equal(actors.table.size, 0)
+    t.match(
+      crashes.map(report => [(report.reason as Error).message, (report.reason as Error).cause]),
+      [
+        [/child "a" did not start again/, { nocatch: 'no' }],
+        [/child "a" did not start again/, { nocatch: 'no' }],
+        [/child "a" did not start again/, { nocatch: 'no' }],
+        [/gave up on child "a"/, 'noproc'],
+      ],
+    )
+  },
+)
+
+t.test('a restart that failed and then succeeds is over', async t => {
+  const { family, log, node, actors } = setUp(t)
+  const args: Behaviour = { id: 'a', log }
+  const tree = await family({ children: [child(workers, { id: 'a', args })] })
+  args.init = 'fail'
+  actors.table.exit(node.self, pidOf(await tree.whichChildren(), 'a'), 'kill')
+  t.equal((await tree.whichChildren())[0]?.pid, 'restarting')
+  args.init = undefined
+  await turns()
+  t.equal(typeof (await tree.whichChildren())[0]?.pid, 'object')
+  await tree.stop()
+})
+
+t.test('a child that takes too long to stop is killed; brutal_kill does not ask; infinity waits', async t => {
+  const { family, log, move, actors } = setUp(t)
+  const stubborn = (id: string, shutdownMs?: ChildOptions['shutdownMs']) =>
+    child(workers, { id, shutdownMs, args: { id, log, terminate: 'slow' } })
+  const tree = await family({
+    children: [
+      stubborn('infinity', 'infinity'),
+      stubborn('default'),
+      stubborn('100', 100),
+      stubborn('brutal', 'brutal_kill'),
+    ],
+  })
+  log.length = 0
+  const stopped = tree.stop()
+  await turns()
+  t.strictSame(log, ['terminate 100 shutdown'])
+  await move(99)
+  t.equal(actors.table.size, 5, 'supervisor, three children and the one that waits')
+  await move(1)
+  t.strictSame(log, ['terminate 100 shutdown', 'terminate default shutdown'])
+  await move(4_999)
+  t.equal(log.length, 2)
+  await move(1)
+  t.strictSame(log.slice(2), ['terminate infinity shutdown'])
+  await move(10_000_000)
+  t.equal(actors.table.size, 3)
+  release('infinity')
+  await stopped
+  t.equal(actors.table.size, 0)
+})
+
+t.test('the exit of the parent, whatever its reason, ends the tree; that of others does nothing', async t => {
+  for (const reason of ['normal', 'shutdown', 'boom']) {
+    const { log, actors, run } = setUp(t)
+    let down: unknown
+    await run(async self => {
+      const watcher = self
+      let tree: Pid | undefined
+      const parent = self.run(async parent => {
+        parent.trapExit(true)
+        const started = await startSupervisor(parent, {
+          children: [child(workers, { id: 'a', args: { id: 'a', log } })],
+        })
+        tree = started.pid
+        watcher.send(watcher.self, 'started')
+        await parent.receive(mail => mail === 'end')
+        parent.exit(reason)
+      })
+      await self.receive()
+      log.length = 0
+      self.exit(tree as Pid, 'shutdown')
+      self.exit(tree as Pid, 'boom')
+      const ref = self.monitor(tree as Pid)
+      await turns()
+      t.ok(actors.table.find(tree as Pid), 'exits of others are ignored')
+      self.send(parent, 'end')
+      down = await self.receive(mail => (mail as { ref?: unknown }).ref === ref)
+    })
+    await turns()
+    t.match(down, { reason })
+    t.strictSame(log, ['terminate a shutdown'])
+    t.equal(actors.table.size, 0)
+  }
+})
+
+t.test('an exit that is sent from outside of processes ends a tree in order', async t => {
+  const { family, log, node, actors } = setUp(t)
+  const tree = await family({ children: ['a', 'b'].map(id => child(workers, { id, args: { id, log } })) })
+  log.length = 0
+  actors.table.exit(node.self, tree.pid, 'shutdown')
+  await turns()
+  t.strictSame(log, ['terminate b shutdown', 'terminate a shutdown'])
+  t.equal(actors.table.size, 0)
+})
+
+t.test('children of a supervisor that is killed are killed with it; those that trap terminate', async t => {
+  const { family, log, node, actors } = setUp(t)
+  const tree = await family({
+    children: [child(plain, { id: 'plain' }), child(workers, { id: 'a', args: { id: 'a', log } })],
+  })
+  log.length = 0
+  actors.table.exit(node.self, tree.pid, 'kill')
+  await turns()
+  t.strictSame(log, ['terminate a killed'])
+  t.equal(actors.table.size, 0)
+})
+
+t.test('a child that removed its link is noticed when it dies, and stopped with the others', async t => {
+  const { family, node, actors } = setUp(t)
+  const loner = defineActor('loner', {
+    init: () => ({}),
+    casts: { leave: (_s, parent: Pid, ctx) => ctx.unlink(parent) },
+  })
+  const tree = await family({ children: [child(loner)] })
+  const leave = async (): Promise<Pid> => {
+    const pid = pidOf(await tree.whichChildren(), 'loner')
+    actors.castTo(undefined, pid, undefined, 'leave', tree.pid)
+    await turns()
+    return pid
+  }
+  const first = await leave()
+  actors.table.exit(node.self, first, 'boom')
+  t.not(pidOf(await tree.whichChildren(), 'loner'), first)
+  await leave()
+  await tree.stop()
+  t.equal(actors.table.size, 0)
+})
+
+t.test(
+  'a child that ignores its start keeps its spec and has no pid, and is forgotten when temporary',
+  async t => {
+    const { family, log } = setUp(t)
+    const ignoring = (id: string, restart: ChildOptions['restart']) =>
+      child(workers, { id, restart, args: { id, log, init: 'ignore' } })
+    const tree = await family({
+      children: [ignoring('kept', 'permanent'), ignoring('gone', 'temporary'), child(plain)],
+    })
+    const infos = await tree.whichChildren()
+    t.strictSame(
+      infos.map(info => [info.id, typeof info.pid]),
+      [
+        ['plain', 'object'],
+        ['kept', 'undefined'],
+      ],
+    )
+    t.strictSame(await tree.countChildren(), { specs: 2, active: 1, supervisors: 0, workers: 2 })
+  },
+)
+
+t.test('a child that lost its name to a conflict is neither restarted nor counted', async t => {
+  const { family, node, actors, crashes } = setUp(t)
+  const tree = await family({ intensity: { restarts: 0, withinMs: 1 }, children: [child(plain)] })
+  actors.table.exit(node.self, pidOf(await tree.whichChildren(), 'plain'), {
+    shutdown: { nameConflict: 'x', winner: null },
+  })
+  t.strictSame(await tree.countChildren(), { specs: 1, active: 0, supervisors: 0, workers: 1 })
+  t.strictSame(crashes, [])
+})
+
+t.test('a child has its name again after a restart', async t => {
+  const { family, node, actors } = setUp(t)
+  const tree = await family({ children: [child(plain, { name: 'visits', scope: 'node' })] })
+  const first = pidOf(await tree.whichChildren(), 'plain')
+  t.equal(actors.resolve('visits'), first)
+  actors.table.exit(node.self, first, 'boom')
+  const second = pidOf(await tree.whichChildren(), 'plain')
+  t.equal(actors.resolve('visits'), second)
+})
+
+t.test('a supervisor is a child like any other: it is restarted whole, and gives up to its own', async t => {
+  const { family, log, node, actors } = setUp(t)
+  const inner = supervisor({
+    intensity: { restarts: 0, withinMs: 1_000 },
+    children: ['x', 'y'].map(id => child(workers, { id, args: { id, log } })),
+  })
+  const tree = await family({
+    intensity: { restarts: 1, withinMs: 1_000 },
+    children: [child(inner, { id: 'inner' }), child(plain)],
+  })
+  t.strictSame(await tree.countChildren(), { specs: 2, active: 2, supervisors: 1, workers: 1 })
+  const y = (): Pid => {
+    const all = [...actors.table.all()].map(process => actors.info(process))
+    return all.filter(info => info.definition === 'worker').at(-1)?.pid as Pid
+  }
+  log.length = 0
+  actors.table.exit(node.self, y(), 'kill')
+  await turns()
+  t.strictSame(log, ['terminate x shutdown', 'init x', 'ready x', 'init y', 'ready y'])
+  actors.table.exit(node.self, y(), 'kill')
+  await turns()
+  t.equal(actors.table.size, 0, 'the outer one has given up too')
+})
+
+t.test('a start that takes too long fails like any other', async t => {
+  const { node, log, move, actors } = setUp(t)
+  const failed = t.rejects(
+    startSupervisor(node, {
+      children: [child(workers, { id: 'a', timeoutMs: 50, args: { id: 'a', log, init: 'never' } })],
+    }),
+    { code: 'ERR_START', detail: { reason: { shutdown: { failedToStartChild: 'a', reason: 'timeout' } } } },
+  )
+  await turns()
+  await move(50)
+  await failed
+  t.equal(actors.table.size, 0)
+})
+
+t.test('specs that are wrong are refused by name', async t => {
+  const { node } = setUp(t)
+  const define = supervisor as (spec: unknown) => unknown
+  const make = child as unknown as (def: unknown, options?: unknown) => unknown
+  const ok = child(plain)
+  t.throws(() => define(undefined), { message: 'supervisor: spec: expected an object, got undefined' })
+  t.throws(() => define({ children: [], strategy: 'one_for_all' }), {
+    name: 'TypeError',
+    message: `supervisor: strategy: expected 'one_for_one', got "one_for_all"`,
+  })
+  t.throws(
+    () => define({ children: [ok], intensty: 1 }),
+    /unknown option "intensty"; expected one of strategy, /,
+  )
+  t.throws(() => define({}), /children: expected an array, got undefined/)
+  t.throws(() => define({ children: [ok, child(plain)] }), {
+    name: 'TypeError',
+    message: 'supervisor: children[1]: expected an id of its own, got "plain" again',
+  })
+  t.throws(
+    () => define({ children: [plain] }),
+    /children\[0\].def: expected what defineActor returned, got undefined/,
+  )
+  t.throws(() => define({ children: [{ ...ok, restrt: 1 }] }), /children\[0\]: unknown option "restrt"/)
+  t.throws(
+    () => define({ children: [{ def: plain }] }),
+    /children\[0\].id: expected a string, not empty, got undefined/,
+  )
+  t.throws(() => define({ children: [ok], intensity: { restarts: -1, withinMs: 5 } }), RangeError)
+  t.throws(
+    () => define({ children: [ok], intensity: { restarts: 1 } }),
+    /intensity.withinMs: expected milliseconds/,
+  )
+  t.throws(() => define({ children: [ok], intensity: { restarts: 1, within: 1 } }), /unknown option "within"/)
+  t.throws(() => make({}), /child: def: expected what defineActor returned/)
+  t.throws(
+    () => make(plain, { restart: 'always' }),
+    /child: restart: expected 'permanent', 'transient', 'temporary'/,
+  )
+  t.throws(
+    () => make(plain, { shutdownMs: -1 }),
+    /child: shutdownMs: expected milliseconds from 0 to .*'brutal_kill'/,
+  )
+  t.throws(() => make(plain, { id: '' }), /child: id: expected a string, not empty/)
+  await t.rejects(startSupervisor(node, { children: [ok, ok] }), TypeError)
+})
+
+// The family.
+
+interface Behaviour {
+  readonly id: string
+  readonly log: string[]
+  init?: 'slow' | 'fail' | 'never' | 'ignore' | undefined
+  readonly terminate?: 'slow'
+}
+
+const releases = new Map<string, () => void>()
+const release = (id: string): void => releases.get(id)?.()
+
+const plain = defineActor('plain', { init: () => ({}) })
+
+const workers = defineActor('worker', {
+  init: async (args: Behaviour, ctx: InitContext) => {
+    ctx.trapExit(true)
+    args.log.push(`init ${args.id}`)
+    if (args.init === 'never') await new Promise(() => {})
+    if (args.init === 'slow') await turns()
+    if (args.init === 'fail') throw 'no'
+    if (args.init === 'ignore') return ctx.ignore()
+    args.log.push(`ready ${args.id}`)
+    return args
+  },
+  terminate: async (args, reason) => {
+    args.log.push(`terminate ${args.id} ${reason}`)
+    if (args.terminate === 'slow') await new Promise<void>(resolve => releases.set(args.id, resolve))
+  },
+})
+
+const pidOf = (infos: readonly { id: string; pid: unknown }[], id: string): Pid =>
+  infos.find(info => info.id === id)?.pid as Pid
+
+function setUp(t: Test) {
+  const log: string[] = []
+  const made = world(t)
+  return { ...made, log, family: (spec: SupervisorSpec) => startSupervisor(made.node, spec) }
+}
