@@ -179,12 +179,17 @@ export class Actors {
   }
 
   sendFrom(bound: Process | undefined, to: To, message: unknown): Sent {
+    if (to instanceof Pid) {
+      const process = this.table.find(to)
+      return process !== undefined
+        ? this.deliver(process, message)
+        : this.#sendAway(this.#pidOf(bound), to, message)
+    }
     if (to instanceof PinnedRef) {
       const process = to.process
       if (process !== undefined && process.phase !== Phase.dead) return this.deliver(process, message)
       return this.#sendPid(this.#pidOf(bound), to.pid, message)
     }
-    if (to instanceof Pid) return this.#sendPid(this.#pidOf(bound), to, message)
     if (to instanceof NamedRef) return to.speakingFor(bound).send(message)
     if (typeof to === 'string') return this.#sendName(bound, to, message)
     if (to instanceof Ref) return this.#sendAlias(to, message)
@@ -195,7 +200,11 @@ export class Actors {
 
   #sendPid(from: Pid, to: Pid, message: unknown): Sent {
     const process = this.table.find(to)
-    if (process !== undefined) return this.deliver(process, message)
+    return process !== undefined ? this.deliver(process, message) : this.#sendAway(from, to, message)
+  }
+
+  /** To a process of another node, or to nobody. */
+  #sendAway(from: Pid, to: Pid, message: unknown): Sent {
     if (!this.table.isHere(to)) return this.table.remote.send(from, to, message)
     this.table.deadLetter(to, message, 'noproc')
     return 'ok'

@@ -34,16 +34,19 @@ const MONITOR = {
 export const isPid = (value: unknown): string | undefined => (value instanceof Pid ? undefined : 'a pid')
 
 export abstract class ProcessSpeaker<P extends Process> implements Speaker {
-  /** For the subclass: whose name it speaks in. */
-  protected readonly process: P
+  readonly #process: P
   readonly #actors: Actors
   #dead: AbortController | undefined = undefined
   #shutdown: AbortController | undefined = undefined
 
   constructor(actors: Actors, process: P) {
     this.#actors = actors
-    this.process = process
-    Object.defineProperty(this, 'process', { enumerable: false })
+    this.#process = process
+  }
+
+  /** For the subclass: whose name it speaks in. No field, so that nobody who lists or prints it comes upon it. */
+  protected get process(): P {
+    return this.#process
   }
 
   get self(): Pid {

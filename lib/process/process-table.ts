@@ -23,6 +23,7 @@ import { DownSignal, ExitSignal, type Mail, type NameOnNode, Request, type Sent 
 import { Monitors } from './monitors.js'
 import { type CopyLocal, nameOf, PendingCalls } from './pending-calls.js'
 import { bytesOf, Phase, type Process } from './process.js'
+import { ProcessIndex } from './process-index.js'
 import { ProcessTimers } from './process-timers.js'
 import type { Local, Remote } from './remote.js'
 import { Scheduler } from './scheduler.js'
@@ -80,7 +81,7 @@ export class ProcessTable {
   readonly copyLocal: CopyLocal | undefined
   readonly counters = { spawned: 0, deadLetters: 0, refused: 0, dropped: 0 }
   readonly #hooks: ProcessHooks
-  readonly #processes = new Map<number, Process>()
+  readonly #processes = new ProcessIndex()
   readonly policy: MailboxPolicy
   /** The least number of messages at which a mailbox needs a second look. */
   readonly #watchFrom: number
@@ -119,8 +120,8 @@ export class ProcessTable {
   }
 
   /** In the order in which they were made. */
-  all(): IterableIterator<Process> {
-    return this.#processes.values()
+  all(): Process[] {
+    return this.#processes.all()
   }
 
   /** Takes in a new process, still held. Throws `ERR_BUSY` at `processesMax`. */
@@ -135,7 +136,7 @@ export class ProcessTable {
       )
     }
     this.counters.spawned += 1
-    this.#processes.set(process.pid.serial, process)
+    this.#processes.add(process)
   }
 
   /** Lets a held process begin. */
@@ -149,7 +150,7 @@ export class ProcessTable {
 
   /** The live process of this node behind a pid. */
   find(pid: Pid): Process | undefined {
-    return this.ids.isOwn(pid) ? this.#processes.get(pid.serial) : undefined
+    return this.#processes.glance(pid) ?? (this.ids.isOwn(pid) ? this.#processes.get(pid.serial) : undefined)
   }
 
   /** Of this node's name, in this life or an earlier one: never a matter for `Remote`. */
@@ -264,7 +265,7 @@ export class ProcessTable {
   die(process: Process, reason: ExitReason): void {
     if (process.phase === Phase.dead) return
     process.phase = Phase.dead
-    this.#processes.delete(process.pid.serial)
+    this.#processes.remove(process.pid.serial)
     this.names.freeAllOf(process)
     this.#hooks.died(process.pid, reason)
     this.#deaths.push({ process, reason })

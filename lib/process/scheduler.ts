@@ -41,12 +41,13 @@ export class Scheduler {
   readonly #slow: (pid: Pid, ms: number) => void
   readonly #within: ((process: Process, fn: () => void) => void) | undefined
   #scheduled = false
-  /** Messages left in this turn. */
-  #left = TURN_MESSAGES
   #inTurn = false
+  /** The turn is over when `handled` gets there. */
+  #turnEndsAt = TURN_MESSAGES
+  /** The budget is looked at when `handled` gets there. */
+  #checkAt = 0
   #turnMs = 0
   #checkedMs = 0
-  #uncheckedMessages = 0
   #last: Process | undefined = undefined
 
   constructor(options: SchedulerOptions) {
@@ -78,7 +79,7 @@ export class Scheduler {
     this.#queue.push(process)
     if (this.#scheduled) return
     this.#scheduled = true
-    if (this.#left > 0) this.#loop.soon(this.#drain)
+    if (this.handled < this.#turnEndsAt) this.#loop.soon(this.#drain)
     else this.#loop.later(this.#drainAfresh)
   }
 
@@ -97,7 +98,7 @@ export class Scheduler {
     if (!this.#inTurn) this.#beginTurn()
     const queue = this.#queue
     while (queue.length > 0) {
-      if (this.#spent()) {
+      if (this.handled >= this.#checkAt && this.#spent()) {
         this.#loop.later(this.#drainAfresh)
         return
       }
@@ -128,16 +129,13 @@ export class Scheduler {
   }
 
   #slice(process: Process): void {
-    const handled = process.step(SLICE, this.park)
-    this.handled += handled
-    this.#left -= handled
-    this.#uncheckedMessages += handled
+    this.handled += process.step(SLICE, this.park)
     this.#last = process
   }
 
   #beginTurn(): void {
     this.#inTurn = true
-    this.#uncheckedMessages = 0
+    this.#checkNext()
     if (!this.#countOnly) this.#turnMs = this.#checkedMs = this.#clock.now()
     this.#loop.turnEnd(this.#endTurn)
   }
@@ -146,22 +144,26 @@ export class Scheduler {
     if (!this.#inTurn) return
     if (!this.#countOnly) this.#check()
     this.#inTurn = false
-    this.#left = TURN_MESSAGES
+    this.#turnEndsAt = this.handled + TURN_MESSAGES
+    this.#checkNext()
   }
 
   #spent(): boolean {
-    if (this.#left <= 0) return true
-    if (this.#countOnly || this.#uncheckedMessages < SLICE) return false
-    if (this.#check() - this.#turnMs < TURN_MS) return false
-    this.#left = 0
+    if (this.handled >= this.#turnEndsAt) return true
+    this.#checkNext()
+    if (this.#countOnly || this.#check() - this.#turnMs < TURN_MS) return false
+    this.#turnEndsAt = this.handled
     return true
+  }
+
+  #checkNext(): void {
+    this.#checkAt = Math.min(this.handled + SLICE, this.#turnEndsAt)
   }
 
   #check(): number {
     const nowMs = this.#clock.now()
     const tookMs = nowMs - this.#checkedMs
     this.#checkedMs = nowMs
-    this.#uncheckedMessages = 0
     if (tookMs >= SLOW_MS && this.#last !== undefined) this.#slow(this.#last.pid, tookMs)
     this.#last = undefined
     return nowMs
