@@ -342,17 +342,16 @@ function ring(size: number): Promise<{ rate: number }> {
     readonly tok: number
   }
   const bound = onImmediate(Ring)
-  let left = 0
-  let done = defer<number>()
-  const pass = (token: Token, self: Actor<Token>): void => {
-    if (--left <= 0) done.resolve(token.tok)
-    else bound.send(self.next as Actor<Token>, token)
-  }
-  const actors = Array.from({ length: size }, () => bound.spawn(pass))
-  for (const [i, actor] of actors.entries()) actor.next = actors[(i + 1) % size]
-  return timed(1_000_000, async hops => {
-    left = hops
-    done = defer()
+  return timed(1_000_000, async (hops, start) => {
+    const done = defer<number>()
+    let left = hops
+    const pass = (token: Token, self: Actor<Token>): void => {
+      if (--left <= 0) done.resolve(token.tok)
+      else bound.send(self.next as Actor<Token>, token)
+    }
+    const actors = Array.from({ length: size }, () => bound.spawn(pass))
+    for (const [i, actor] of actors.entries()) actor.next = actors[(i + 1) % size]
+    start()
     bound.send(actors[0] as Actor<Token>, { tok: 1 })
     return (await done.promise) === 1
   })

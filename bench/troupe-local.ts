@@ -4,14 +4,7 @@
  *
  *   node --expose-gc troupe-local.js WORKLOAD      prints {"rate": messages, calls or spawns per second, …}
  */
-import { createActors } from '../lib/actor/actors.js'
-import type { ActorRef, Node } from '../lib/actor/api.js'
-import { type AnyActor, defineActor, type SpawnRest } from '../lib/actor/define.js'
-import { typed } from '../lib/actor/refs.js'
-import { IdSpace } from '../lib/base/id-space.js'
-import { type Pid, parseNodeId } from '../lib/base/ids.js'
-import { LIMITS } from '../lib/base/limits.js'
-import { createRealRuntime } from '../lib/runtime/real-runtime.js'
+import { type ActorRef, createNode, defineActor, type Node, type Pid } from '../lib/index.js'
 import {
   type Deferred,
   defer,
@@ -27,27 +20,7 @@ interface Numbered {
   readonly v: number
 }
 
-/** The part of a node that is measured. */
-interface Local extends Pick<Node, 'send'> {
-  spawn<D extends AnyActor>(def: D, ...rest: SpawnRest<D>): Promise<ActorRef<D>>
-}
-
-function openNode(): Local {
-  const nothing = (): void => {}
-  const actors = createActors({
-    runtime: createRealRuntime(),
-    ids: new IdSpace(parseNodeId('bench'), 1, LIMITS.pidsInternedMax),
-    limits: LIMITS,
-    node: () => {
-      throw new Error('no workload asks for its node')
-    },
-    hooks: { crash: console.error, deadLetter: nothing, died: nothing, crowded: nothing, slow: nothing },
-  })
-  return {
-    spawn: async (def, ...rest) => typed(await actors.spawn(undefined, def, rest[0], rest[1])),
-    send: (to, message) => actors.sendFrom(undefined, to, message),
-  }
-}
+const openNode = (): Promise<Node> => createNode({ name: 'bench' })
 
 interface Tally {
   left: number
@@ -124,8 +97,8 @@ const forwarder = defineActor('forwarder', {
 const sumTo = (count: number): number => (count * (count - 1)) / 2
 
 const workloads: Workloads = {
-  'send-chunk'() {
-    const node = openNode()
+  async 'send-chunk'() {
+    const node = await openNode()
     return timed(1_000_000, async count => {
       const shared = tally(count)
       const ref = await node.spawn(adder, shared)
@@ -137,8 +110,8 @@ const workloads: Workloads = {
     })
   },
 
-  'send-burst'() {
-    const node = openNode()
+  async 'send-burst'() {
+    const node = await openNode()
     return timed(1_000_000, async count => {
       const shared = tally(count)
       const ref = await node.spawn(adder, shared)
@@ -147,8 +120,8 @@ const workloads: Workloads = {
     })
   },
 
-  pingpong() {
-    const node = openNode()
+  async pingpong() {
+    const node = await openNode()
     return timed(500_000, async count => {
       const shared = tally(count)
       const a = await node.spawn(pinger, shared)
@@ -162,7 +135,7 @@ const workloads: Workloads = {
   'call-c64': () => calls(64),
 
   async spawn() {
-    const node = openNode()
+    const node = await openNode()
     const count = 200_000
     const before = heapBytes()
     const pids: Pid[] = new Array(count)
@@ -182,7 +155,7 @@ const workloads: Workloads = {
   'ring-100000': () => ring(100_000),
 
   async 'fan-1000'() {
-    const node = openNode()
+    const node = await openNode()
     const width = 1_000
     const fan = async (rounds: number): Promise<boolean> => {
       const shared = tally(width)
@@ -203,7 +176,7 @@ const workloads: Workloads = {
   },
 
   async 'name-send'() {
-    const node = openNode()
+    const node = await openNode()
     const names = Array.from({ length: 1_000 }, (_, i) => `proc:${i}`)
     const shared = tally(0)
     for (const name of names) await node.spawn(adder, shared, { name, scope: 'node' })
@@ -218,7 +191,7 @@ const workloads: Workloads = {
 }
 
 async function calls(concurrency: number): Promise<{ rate: number }> {
-  const ref = await openNode().spawn(server)
+  const ref = await (await openNode()).spawn(server)
   return timed(300_000, async count => {
     let left = count
     let sum = 0
@@ -235,15 +208,15 @@ async function calls(concurrency: number): Promise<{ rate: number }> {
 
 /** One message goes round through `size` actors, which are there before the time is taken. */
 async function ring(size: number): Promise<{ rate: number }> {
-  const node = openNode()
-  const shared = tally(0)
-  const last = await node.spawn(passer, { shared, next: undefined })
-  let first = last
-  for (let i = 1; i < size; i++) first = await node.spawn(passer, { shared, next: first.pid })
-  last.send({ first: first.pid })
-  return timed(1_000_000, async hops => {
-    shared.left = hops
-    shared.done = defer()
+  const node = await openNode()
+  return timed(1_000_000, async (hops, start) => {
+    const shared = tally(hops)
+    const last = await node.spawn(passer, { shared, next: undefined })
+    let first = last
+    for (let i = 1; i < size; i++) first = await node.spawn(passer, { shared, next: first.pid })
+    last.send({ first: first.pid })
+    await loopTurn()
+    start()
     first.send({ tok: 1 })
     return (await shared.done.promise) === 1
   })
