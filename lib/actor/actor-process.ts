@@ -106,7 +106,10 @@ export class ActorProcess extends Process {
   receive(mail: unknown): Wait {
     if (this.effects?.timing !== undefined) this.#cancelTimeout(this.effects)
     this.mail = mail
-    if (!(mail instanceof Mail)) return this.#plain(mail)
+    return mail instanceof Mail ? this.#mail(mail) : this.#plain(mail)
+  }
+
+  #mail(mail: Mail): Wait {
     if (mail instanceof Request) return this.#call(mail)
     if (mail instanceof Cast) return this.#cast(mail)
     if (mail instanceof Encoded) return this.#encoded(mail)
@@ -200,7 +203,7 @@ export class ActorProcess extends Process {
     } catch (error) {
       return this.#crash(error)
     }
-    return this.#handled(result)
+    return result === undefined && this.effects === undefined ? this.#silent() : this.#handled(result)
   }
 
   #cast(cast: Cast): Wait {

@@ -185,6 +185,10 @@ export class Actors {
         ? this.deliver(process, message)
         : this.#sendAway(this.#pidOf(bound), to, message)
     }
+    return this.#sendElse(bound, to, message)
+  }
+
+  #sendElse(bound: Process | undefined, to: Exclude<To, Pid>, message: unknown): Sent {
     if (to instanceof PinnedRef) {
       const process = to.process
       if (process !== undefined && process.phase !== Phase.dead) return this.deliver(process, message)

@@ -103,7 +103,13 @@ export class Scheduler {
         return
       }
       const process = queue.shift() as Process
-      if (process.phase === Phase.ready) this.#run(process)
+      if (process.phase !== Phase.ready) continue
+      process.phase = Phase.running
+      this.running = process
+      if (this.#within === undefined) this.#slice(process)
+      else this.#within(process, () => this.#slice(process))
+      this.running = undefined
+      if (process.phase === Phase.running) this.#rest(process)
     }
     this.#scheduled = false
   }
@@ -113,13 +119,8 @@ export class Scheduler {
     this.#drain()
   }
 
-  #run(process: Process): void {
-    process.phase = Phase.running
-    this.running = process
-    if (this.#within === undefined) this.#slice(process)
-    else this.#within(process, () => this.#slice(process))
-    this.running = undefined
-    if (process.phase !== Phase.running) return
+  /** Its slice is over. */
+  #rest(process: Process): void {
     if (process.hasMail) {
       process.phase = Phase.ready
       this.#queue.push(process)
