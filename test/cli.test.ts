@@ -2,7 +2,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
-import { defineActor } from '../lib/actor/define.js'
+import type { ActorRef } from '../lib/actor/api.js'
+import { type AnyActor, defineActor } from '../lib/actor/define.js'
 import { TroupeError } from '../lib/base/errors.js'
 import { IdSpace } from '../lib/base/id-space.js'
 import { Pid, parseNodeId } from '../lib/base/ids.js'
@@ -552,7 +553,7 @@ async function requestsOf(t: Test) {
     ids,
     limits: { clientsMax: 1, clientRequestsMax: 1 },
     hosted: new Map([['mute', mute]]),
-    refTo: () => asked,
+    refTo: () => asked as unknown as ActorRef<AnyActor>,
   })
   const open = (role: 'client' | 'member') => {
     const replies: unknown[] = []

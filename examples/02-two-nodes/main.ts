@@ -11,15 +11,15 @@ const seeds = [`127.0.0.1:${b.address!.port}`]
 await using a = await createNode({ name: 'a', seeds, secret: 'x'.repeat(32), actors: [greeter] })
 
 await a.spawn(greeter, 'Good evening', { name: 'door', on: 'b' })
-const door = a.named('door', greeter)
-console.log(await door.call('greet', 'Ada'))
 
-const told = new Promise(resolve => {
+await new Promise<void>(done => {
   a.run(async self => {
+    const door = self.named('door', greeter)
     self.monitor(door.pid)
+    console.log(await self.call(door, 'greet', 'Ada'))
+    await b.stop()
     const down = (await self.receive()) as { type: string; reason: unknown }
-    resolve(`${down.type}: ${String(down.reason)}`)
+    console.log(`${down.type}: ${String(down.reason)}`)
+    done()
   })
 })
-await b.stop()
-console.log(await told)

@@ -123,11 +123,16 @@ async function reach(
   })
 }
 
-async function untilBack(witness: Child, lost: string, doomed: string) {
-  for (;;) {
-    const [{ name, node }] = (await once(witness.told, 'name')) as [{ name: string; node: string }]
-    if (name === lost && node !== doomed) return { name, node, atMs: performance.now() }
-  }
+function untilBack(
+  witness: Child,
+  lost: string,
+  doomed: string,
+): Promise<{ name: string; node: string; atMs: number }> {
+  return new Promise(resolve => {
+    witness.told.on('name', ({ name, node }: { name: string; node: string }) => {
+      if (name === lost && node !== doomed) resolve({ name, node, atMs: performance.now() })
+    })
+  })
 }
 
 /** Asks again and again: a question can fail while the coordinator is between two nodes. */
@@ -164,4 +169,6 @@ function compare(total: ReadonlyMap<string, number>, say: (text: string) => void
   console.log(`  ${top.map(([word, n]) => `${word} ${n}`).join(', ')}`)
 }
 
-const msSince = (startMs: number): number => Math.round(performance.now() - startMs)
+function msSince(startMs: number): number {
+  return Math.round(performance.now() - startMs)
+}
