@@ -307,7 +307,7 @@ t.test('help', async t => {
 
 t.test('a command against a node', async t => {
   const { troupe, node } = await cluster(t)
-  await troupe('spawn', 'counter', '3', '--name', 'visits')
+  await troupe('spawn', 'counter', '3', '--name', 'visits', '--restart', 'permanent')
 
   t.test('spawns, calls and casts', async t => {
     t.strictSame(await troupe('call', 'visits', 'add', '5'), { out: '8\n', err: '', status: 0 })

@@ -111,7 +111,7 @@ const names = define({
   flags: reach,
   summary: 'list the cluster-wide names',
   about:
-    'One line per name. State: `held`; `reviving`, its node went down and it is being restarted; `waiting`, for the node it is bound to. With --json one object per line.',
+    'One line per name. State: `held`; `reviving`, its node went down and it is being restarted; `waiting`, for the node it is bound to. The definition is known of names with `--restart`. With --json one object per line.',
   examples: ['troupe names'],
   async run(desk, _words, values) {
     const held = (await ask(desk, values, { op: 'names' })) as readonly Record<string, unknown>[]
@@ -213,7 +213,7 @@ const stop = define({
   },
   summary: 'stop the contacted node, or one process',
   about:
-    'Without an argument the contacted node announces that it leaves, drains and stops; named processes with `restart` continue on other nodes. With NAME or PID that process ends with `shutdown`, and is not restarted.',
+    'Without an argument the contacted node announces that it leaves, drains and stops; named processes with `restart` continue on other nodes. With NAME or PID that process ends cleanly, and its name is not restarted.',
   examples: ['troupe stop --connect 127.0.0.1:7002', 'troupe stop visits'],
   async run(desk, [to], values) {
     if (to === undefined) return stopNode(desk, values)
