@@ -463,7 +463,7 @@ t.test('troupe start', async t => {
     t.match(await ask('nodes', '--wait', '1'), { status: 0, out: /x +alive/ })
     t.match(await ask('nodes', '--wait', '2', '--timeout', '300'), { status: 4, err: /1 of 2 members/ })
     signal('SIGTERM')
-    t.match(await lines(), /./)
+    t.match(await lines(), /"event":"leaving","node":"x","signal":"SIGTERM"/)
     for (;;) if ((await ask('nodes')).status === 3) break
     t.pass('it left')
   })

@@ -10,6 +10,9 @@ function root(from = import.meta.dirname): string {
   return existsSync(join(from, 'package.json')) ? from : root(dirname(from))
 }
 
+// The demo alone takes three times some seconds.
+t.setTimeout(180_000)
+
 const ROOT = root()
 const BUILT = join(ROOT, '.build', 'examples')
 

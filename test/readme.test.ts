@@ -23,6 +23,9 @@ function root(from = import.meta.dirname): string {
   return existsSync(join(from, 'package.json')) ? from : root(dirname(from))
 }
 
+// Some thirty processes are started, on a machine that may have other things to do.
+t.setTimeout(180_000)
+
 const ROOT = root()
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8')
 

@@ -1,5 +1,6 @@
 /** One run of `troupe`: from the words to the exit status. Everything it touches comes in through `Desk`. */
 
+import { show } from '../base/errors.js'
 import { ConnectionError } from './client.js'
 import { COMMANDS, type Desk } from './commands.js'
 import { UsageError } from './flags.js'
@@ -49,10 +50,19 @@ function report({ terminal }: Desk, command: string | undefined, error: unknown)
     return status
   }
   const { code } = errorToJson(failure)
-  terminal.err(`troupe: ${failure.message}${code.startsWith('ERR_') ? ` (${code})` : ''}\n`)
+  const because = reasonOf(failure)
+  terminal.err(`troupe: ${failure.message}${because}${code.startsWith('ERR_') ? ` (${code})` : ''}\n`)
   if (failure instanceof UsageError)
     terminal.err(`try: troupe ${command === undefined ? '' : `${command} `}--help\n`)
   return status
+}
+
+/** Why a process ended, or did not start: the one detail that its message may leave out. */
+function reasonOf(error: Error): string {
+  const { reason } = ('detail' in error ? error.detail : {}) as { reason?: unknown }
+  if (reason === undefined) return ''
+  const text = reason instanceof Error ? `${reason.name}: ${reason.message}` : show(reason)
+  return error.message.includes(text) ? '' : `, because of ${text}`
 }
 
 function statusOf(error: Error): number {

@@ -123,8 +123,7 @@ const asFlag = (message: string): string =>
     .replace('insecure: true', '--insecure')
 
 function announce(desk: Desk, values: Values, node: Node, actors: readonly AnyActor[]): void {
-  const { out } = desk.terminal
-  const say = (text: string, event: object): void => out(values.json ? jsonLine(event) : `${text}\n`)
+  const say = sayer(desk, values)
   const address = node.address === undefined ? undefined : formatAddress(node.address)
   const hosted = actors.map(actor => actor.name).sort()
   const hosting = hosted.length === 0 ? 'no actors' : hosted.join(', ')
@@ -148,11 +147,20 @@ function announce(desk: Desk, values: Values, node: Node, actors: readonly AnyAc
   )
 }
 
-function leaveOnSignal({ terminal }: Desk, values: Values, node: Node): void {
+type Say = (text: string, event: object) => void
+
+const sayer =
+  ({ terminal }: Desk, values: Values): Say =>
+  (text, event) =>
+    terminal.out(values.json ? jsonLine(event) : `${text}\n`)
+
+function leaveOnSignal(desk: Desk, values: Values, node: Node): void {
+  const { terminal } = desk
   let leaving = false
   const restore = terminal.onSignal(signal => {
     if (leaving) terminal.exit(EXIT_OF[signal])
     leaving = true
+    sayer(desk, values)(`${node.name} is leaving (${signal})`, { event: 'leaving', node: node.name, signal })
     void node.stop(values.drain === undefined ? {} : { drainMs: values.drain }).then(restore)
   })
 }
