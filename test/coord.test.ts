@@ -34,6 +34,13 @@ t.test('interleavings that once failed stay right', t => {
     ['partition', 234, 'a member that answers while a winner is being installed'],
     ['partition', 637, 'an answer overtaken by an accept'],
     ['partition', 1515, 'a member that had not seen the holder come back'],
+    ['partition', 12001, 'an answer overtaken by an accept that was acked before it was looked at'],
+    ['suspects', 52097, 'an entry that was accepted and never granted, older than the holder'],
+    ['restart', 5066, 'a home whose own table had what it did not list'],
+    ['all', 1757, 'a registrar whose members were sealed by one who died'],
+    ['all', 2619, 'a contest that ended because a claimant died'],
+    ['all', 4486, 'a release during a seal, lost on its way to one who had listed the entry'],
+    ['all', 33887, 'a record without an owner against an owner'],
     ['revive', 2564, 'two replacements of one record'],
   ]
   for (const [name, seed, why] of seeds) t.strictSame(runCase(name, seed), [], `${name} ${seed}: ${why}`)

@@ -133,9 +133,9 @@ export class Callers {
     }
     const held = this.#mine.get(ask.key)
     const rivals = this.#callersOf(ask.key)
-    const replacing = rivals.some(caller => caller.kind === 'replace' || caller.entry !== undefined)
-    // One node replaces its own record once: nobody else could tell which of two is meant.
-    if (ask.kind === 'replace' && (replacing || held?.serial !== undefined)) {
+    const rivalled = rivals.some(caller => caller.kind === 'replace' || caller.entry !== undefined)
+    // Of two owners on one node that want a key nobody else could tell which is meant.
+    if (ask.kind === 'replace' && (rivalled || held?.serial !== undefined)) {
       core.effects.answer(id, refusal('taken', held && ownerOf(held)))
       return id
     }
@@ -156,7 +156,8 @@ export class Callers {
         if (caller.target === from) this.#again(caller)
         return
       default:
-        return this.#refused(caller, message.what, message.owner)
+        this.#refused(caller, message.what, message.owner)
+        return
     }
   }
 
@@ -223,10 +224,16 @@ export class Callers {
 
   #granted(caller: Caller): void {
     const held = this.#mine.get(caller.key)
-    if (caller.kind === 'drop') return this.#finish(caller, { ok: true, entry: undefined })
+    if (caller.kind === 'drop') {
+      this.#finish(caller, { ok: true, entry: undefined })
+      return
+    }
     const entry = caller.entry ?? (held?.serial === caller.serial ? held : undefined)
     // Nothing was accepted here under this request: hold nothing that no table knows.
-    if (entry === undefined) return this.#again(caller)
+    if (entry === undefined) {
+      this.#again(caller)
+      return
+    }
     this.#hold(caller, entry)
   }
 
@@ -251,7 +258,10 @@ export class Callers {
 
   #expire(caller: Caller): void {
     // Others were told to yield to this owner: it is too late to say that nothing was changed.
-    if (caller.entry?.confirmed !== undefined) return this.#hold(caller, caller.entry)
+    if (caller.entry?.confirmed !== undefined) {
+      this.#hold(caller, caller.entry)
+      return
+    }
     this.#withdraw(caller, refusal('unavailable'), false)
   }
 
@@ -273,7 +283,10 @@ export class Callers {
     caller.target = undefined
     if (!this.#core.started) return
     const target = this.target(this.#core.slotOf(caller.key))
-    if (target === undefined) return this.#again(caller)
+    if (target === undefined) {
+      this.#again(caller)
+      return
+    }
     caller.target = target
     this.#send(caller, target)
   }

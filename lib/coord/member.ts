@@ -22,7 +22,10 @@ export class Member {
   onSeal(from: Peer, { slot: index, n }: Seal): void {
     const slot = this.#core.slotAt(index)
     const term: Term = { n, node: from.node, creation: from.creation }
-    if (!outranks(term, slot.promised) && !sameTerm(term, slot.promised)) return this.#nack(from, slot, n)
+    if (!outranks(term, slot.promised) && !sameTerm(term, slot.promised)) {
+      this.#nack(from, slot, n)
+      return
+    }
     const higher = !sameTerm(term, slot.promised)
     if (higher) {
       this.#registrar.drop(slot)
@@ -40,7 +43,8 @@ export class Member {
     const { table, callers, view } = this.#core
     const own = callers.holdings(key => this.#core.slotOf(key) === slot)
     for (const { key, home, serial } of table.inSlot(slot.index)) {
-      if (sameLife(home, view.me) && !own.some(held => held.key === key && held.serial === serial)) table.put(key, undefined)
+      if (sameLife(home, view.me) && !own.some(held => held.key === key && held.serial === serial))
+        table.put(key, undefined)
     }
     for (const entry of own) if (table.get(entry.key) === undefined) table.put(entry.key, entry)
     const others = table.inSlot(slot.index).filter(entry => !sameLife(entry.home, view.me))

@@ -26,6 +26,7 @@ import {
   sameHolding,
   sameLife,
   sameSince,
+  type Term,
 } from './slot-data.js'
 import type { Ack, Ask, Held, Lost, Nack, Sealed, Told } from './slot-messages.js'
 import type { Answered, Core, Line, Role, Slot, Waiting } from './slot-state.js'
@@ -116,17 +117,27 @@ export class Registrar {
       slot.seen = Math.max(slot.seen, promised.n)
     }
     const role = slot.role
-    if (message.n === 0)
-      return this.#vacant(slot, promised !== undefined && this.#core.view.of(promised).state === 'gone')
+    if (message.n === 0) {
+      if (promised !== undefined) this.#vacant(slot, promised)
+      return
+    }
     if (role === undefined || role.n !== message.n) return
-    if (promised === undefined || outranks(slot.promised!, promised)) return this.#sealPeer(slot, role, peer)
+    if (promised === undefined || outranks(slot.promised!, promised)) {
+      this.#sealPeer(slot, role, peer)
+      return
+    }
     this.drop(slot)
     this.#resealLater(slot)
   }
 
-  /** A member found this slot in the hands of one who is gone, and this node is to take it. */
-  #vacant(slot: Slot, gone: boolean): void {
-    if (gone && this.preferred(slot) && slot.role === undefined && this.#core.started) this.seal(slot)
+  /**
+   * A member found this slot in the hands of one who is gone, and this node is to take it; or has taken it already, in
+   * a lower term that the member has left without a word.
+   */
+  #vacant(slot: Slot, promised: Term): void {
+    const { started, view } = this.#core
+    if (!started || view.of(promised).state !== 'gone' || !this.preferred(slot)) return
+    if (slot.role === undefined || outranks(promised, slot.promised)) this.seal(slot)
   }
 
   /** Whoever holds the higher term seals us within a round trip, unless it died: then the slot is ours again. */
@@ -280,7 +291,8 @@ export class Registrar {
     const own = first ? this.#answer(slot) : []
     if (first) heard.set(view.me, { said: own, valid: own, overtaken: new Set() })
     const said = this.#collate(heard)
-    const keys = new Set([...said.keys(), ...table.inSlot(slot.index).map(entry => entry.key)])
+    const keys = new Set(table.inSlot(slot.index).map(entry => entry.key))
+    for (const answer of heard.values()) for (const { key } of answer.said) keys.add(key)
     for (const [key, line] of role.lines) if (line.contest.length > 0) keys.add(key)
     for (const key of [...keys].sort(compareIds)) {
       const claims = this.#claims(role, key, said.get(key), heard, first)
@@ -292,8 +304,8 @@ export class Registrar {
     const said = new Map<string, Said>()
     for (const [peer, { valid }] of heard) {
       for (const entry of valid) {
-        let of = said.get(entry.key)
-        if (of === undefined) said.set(entry.key, (of = { firm: [], soft: [] }))
+        const of = said.get(entry.key) ?? { firm: [], soft: [] }
+        said.set(entry.key, of)
         if (this.#core.view.of(entry.home) === peer) of.firm.push(entry)
         else of.soft.push(entry)
       }
@@ -339,7 +351,10 @@ export class Registrar {
       const line = this.#line(role, key)
       const same =
         line.contest.length === claims.length && claims.every((c, i) => sameEntry(c, line.contest[i]))
-      if (!same) return this.#contest(slot, role, line, claims)
+      if (!same) {
+        this.#contest(slot, role, line, claims)
+        return
+      }
       // The winner is being installed: who has answered only now was not among those it was sent to.
       const late = [...heard.keys()].filter(peer => peer !== view.me)
       if (line.stage === 'install') this.#accept(slot, role, line, line.accept?.entry, late)
@@ -396,7 +411,10 @@ export class Registrar {
   #acceptAll(slot: Slot, role: Role, line: Line, entry: Entry | undefined): void {
     const { view, table } = this.#core
     // Not before the role is open: until then the table is evidence.
-    if (!role.open) return table.put(line.key, entry)
+    if (!role.open) {
+      table.put(line.key, entry)
+      return
+    }
     this.#accept(
       slot,
       role,
@@ -446,12 +464,16 @@ export class Registrar {
     const slot = this.#core.slotOf(ask.key)
     if (slot.role === undefined && this.mayTake(slot, false)) this.seal(slot)
     const role = slot.role
-    if (role === undefined || !isUp(from)) return this.#reply(from, ask.id, 'retry')
+    if (role === undefined || !isUp(from)) {
+      this.#reply(from, ask.id, 'retry')
+      return
+    }
     const line = this.#line(role, ask.key)
     if (line.waiting.some(request => request.from === from && request.ask.id === ask.id)) return
     if (this.#waiting >= limits.waitingMax) {
       counters.overflow++
-      return this.#reply(from, ask.id, 'unavailable')
+      this.#reply(from, ask.id, 'unavailable')
+      return
     }
     const alarm = alarms.set(now + ask.ttlMs, () => this.#expired(slot, line, request))
     const request: Waiting = { from, ask, alarm }
@@ -486,14 +508,24 @@ export class Registrar {
     const { from, ask } = request
     const entry = this.#core.table.get(line.key)
     const its = entry !== undefined && sameLife(entry.home, from) && entry.serial === ask.serial
-    if (ask.kind === 'drop') return this.#serveDrop(slot, role, line, request, entry)
+    if (ask.kind === 'drop') {
+      this.#serveDrop(slot, role, line, request, entry)
+      return
+    }
     if (its) {
       // The same owner again: whatever is still out for it has to come back, nothing new.
       line.stage = 'grant'
-      return this.#tryGrant(line)
+      this.#tryGrant(line)
+      return
     }
-    if (ask.kind === 'replace') return this.#serveReplace(slot, role, line, request, entry)
-    if (entry === undefined) return this.#grant(slot, role, line, this.#fresh(role, request))
+    if (ask.kind === 'replace') {
+      this.#serveReplace(slot, role, line, request, entry)
+      return
+    }
+    if (entry === undefined) {
+      this.#grant(slot, role, line, this.#fresh(role, request))
+      return
+    }
     this.#refuseOrAsk(slot, role, line, request, entry)
   }
 
@@ -506,8 +538,10 @@ export class Registrar {
   #grant(slot: Slot, role: Role, line: Line, entry: Entry): void {
     const { from, ask } = line.waiting[0]!
     const { view, callers } = this.#core
-    if (from === view.me && !callers.holds(line.key, ask.serial))
-      return this.#tell(line, line.waiting[0]!, 'noproc')
+    if (from === view.me && !callers.holds(line.key, ask.serial)) {
+      this.#tell(line, line.waiting[0]!, 'noproc')
+      return
+    }
     line.stage = 'grant'
     this.#acceptAll(slot, role, line, entry)
     this.#tryGrant(line)
@@ -530,9 +564,18 @@ export class Registrar {
     const { from, ask } = request
     const { view } = this.#core
     const meant = entry !== undefined && ask.since !== undefined && sameSince(entry.since, ask.since)
-    if (!meant) return this.#tell(line, request, 'stale', entry)
-    if (sameLife(entry.home, from)) return this.#grant(slot, role, line, { ...entry, serial: ask.serial })
-    if (isUp(view.of(entry.home))) return this.#tell(line, request, 'taken', entry)
+    if (!meant) {
+      this.#tell(line, request, 'stale', entry)
+      return
+    }
+    if (sameLife(entry.home, from)) {
+      this.#grant(slot, role, line, { ...entry, serial: ask.serial })
+      return
+    }
+    if (isUp(view.of(entry.home))) {
+      this.#tell(line, request, 'taken', entry)
+      return
+    }
     // Revived: it wins over an original that comes back.
     const revived = { ...this.#fresh(role, request), value: ask.value ?? entry.value }
     this.#grant(slot, role, line, { ...revived, confirmed: { n: role.n, node: view.me.node } })
@@ -540,10 +583,13 @@ export class Registrar {
 
   #serveDrop(slot: Slot, role: Role, line: Line, request: Waiting, entry: Entry | undefined): void {
     const { ask } = request
-    if (entry !== undefined && isUp(this.#core.view.of(entry.home)))
-      return this.#tell(line, request, 'taken', entry)
+    if (entry !== undefined && isUp(this.#core.view.of(entry.home))) {
+      this.#tell(line, request, 'taken', entry)
+      return
+    }
     if (entry !== undefined && ask.since !== undefined && !sameSince(entry.since, ask.since)) {
-      return this.#tell(line, request, 'stale')
+      this.#tell(line, request, 'stale')
+      return
     }
     line.stage = 'grant'
     if (entry !== undefined) this.#acceptAll(slot, role, line, undefined)
@@ -551,7 +597,10 @@ export class Registrar {
   }
 
   #refuseOrAsk(slot: Slot, role: Role, line: Line, request: Waiting, entry: Entry): void {
-    if (!isUp(this.#core.view.of(entry.home))) return this.#tell(line, request, 'taken')
+    if (!isUp(this.#core.view.of(entry.home))) {
+      this.#tell(line, request, 'taken')
+      return
+    }
     line.stage = 'ask'
     this.#confirm(slot, role, entry)
   }
@@ -567,8 +616,10 @@ export class Registrar {
     const role = slot.role
     const line = role?.lines.get(message.key)
     if (role === undefined || role.n !== message.n) return
-    if (message.holds !== 'yes')
-      return this.gone(slot, claimOf(peer, message.key, message.serial), message.holds === 'kept')
+    if (message.holds !== 'yes') {
+      this.gone(slot, claimOf(peer, message.key, message.serial), message.holds === 'kept')
+      return
+    }
     const asked = line && this.#asked(line)
     if (line === undefined || asked === undefined || asked.serial !== message.serial) return
     if (this.#core.view.of(asked.home) !== peer) return
@@ -588,13 +639,16 @@ export class Registrar {
       this.#core.counters.conflicts++
       if (this.#core.resolver === 'none') {
         line.stage = 'install'
-        return this.#acceptAll(slot, role, line, undefined)
+        this.#acceptAll(slot, role, line, undefined)
+        return
       }
       line.stage = 'confirm'
-      return this.#confirm(slot, role, claims[0]!)
+      this.#confirm(slot, role, claims[0]!)
+      return
     }
     this.#calm(line)
-    if (!sameEntry(this.#core.table.get(line.key), claims[0])) this.#acceptAll(slot, role, line, claims[0])
+    // To all, also when it is what this table says: others may have listed one of those that fell away.
+    this.#acceptAll(slot, role, line, claims[0])
   }
 
   /** The best of them lives: now everybody is to have it, before anybody is told to yield. */
@@ -651,7 +705,10 @@ export class Registrar {
     const current = table.get(key)
     const held = current !== undefined && sameHolding(current, entry)
     const rest = kept === undefined || current === undefined ? kept : { ...current, serial: undefined }
-    if (role === undefined) return held ? table.put(key, rest) : undefined
+    if (role === undefined) {
+      held ? table.put(key, rest) : undefined
+      return
+    }
     for (const answers of [role.heard, role.parts]) {
       for (const [peer, answer] of answers) {
         answers.set(peer, { ...answer, valid: without(answer.valid, entry, kept) })

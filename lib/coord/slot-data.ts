@@ -74,8 +74,9 @@ export function sameEntry(a: Entry | undefined, b: Entry | undefined): boolean {
   return compareTerms(a.confirmed, b.confirmed) === 0
 }
 
-/** Who wins where several hold one key: the latest confirmed, then the oldest. */
+/** Who wins where several hold one key: an owner over a record without one, the latest confirmed, then the oldest. */
 export function compareClaims(a: Entry, b: Entry): number {
+  if ((a.serial === undefined) !== (b.serial === undefined)) return a.serial === undefined ? 1 : -1
   if (a.confirmed !== undefined && b.confirmed !== undefined) {
     return compareTerms(b.confirmed, a.confirmed) || compareSince(a.since, b.since)
   }

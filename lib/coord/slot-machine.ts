@@ -237,31 +237,44 @@ export class SlotMachine {
   #handle(from: Peer, message: SlotMessage): void {
     switch (message.type) {
       case 'seal':
-        return this.#member.onSeal(from, message)
+        this.#member.onSeal(from, message)
+        return
       case 'sealed':
-        return this.#registrar.onSealed(from, message)
+        this.#registrar.onSealed(from, message)
+        return
       case 'nack':
-        return this.#registrar.onNack(from, message)
+        this.#registrar.onNack(from, message)
+        return
       case 'accept':
-        return this.#member.onAccept(from, message)
+        this.#member.onAccept(from, message)
+        return
       case 'ack':
-        return this.#registrar.onAck(from, message)
+        this.#registrar.onAck(from, message)
+        return
       case 'confirm':
-        return this.#member.onConfirm(from, message)
+        this.#member.onConfirm(from, message)
+        return
       case 'held':
-        return this.#registrar.onHeld(from, message)
+        this.#registrar.onHeld(from, message)
+        return
       case 'lose':
-        return this.#member.onLose(from, message)
+        this.#member.onLose(from, message)
+        return
       case 'lost':
-        return this.#registrar.onLost(from, message)
+        this.#registrar.onLost(from, message)
+        return
       case 'ask':
-        return this.#registrar.onAsk(from, message)
+        this.#registrar.onAsk(from, message)
+        return
       case 'told':
-        return this.#callers.told(from, message)
+        this.#callers.told(from, message)
+        return
       case 'release':
-        return this.#member.onRelease(from, message)
+        this.#member.onRelease(from, message)
+        return
       case 'digest':
-        return this.#member.onDigest(from, message)
+        this.#member.onDigest(from, message)
+        return
       default:
         message satisfies never
     }

@@ -40,8 +40,8 @@ export class View {
   }
 
   of(life: Life): Peer {
-    let lives = this.#lives.get(life.node)
-    if (lives === undefined) this.#lives.set(life.node, (lives = []))
+    const lives = this.#lives.get(life.node) ?? []
+    if (lives.length === 0) this.#lives.set(life.node, lives)
     for (const peer of lives) if (peer.creation === life.creation) return peer
     const peer: Peer = {
       node: life.node,

@@ -45,7 +45,10 @@ export function runNaive(seed: number): readonly string[] {
   const preferred = (i: number): number => order.find(x => at(i).view.has(x))!
 
   const send = (from: number, to: number, message: Message): void => {
-    if (from === to) return receive(from, to, message)
+    if (from === to) {
+      receive(from, to, message)
+      return
+    }
     const id = `${from}>${to}`
     const link = links.get(id) ?? { from, to, queue: [] }
     links.set(id, link)
@@ -78,7 +81,10 @@ export function runNaive(seed: number): readonly string[] {
   }
   const onRegister = (from: number, i: number, view: string): void => {
     const node = at(i)
-    if (preferred(i) !== i || view !== viewOf(i)) return send(i, from, { type: 'retry' })
+    if (preferred(i) !== i || view !== viewOf(i)) {
+      send(i, from, { type: 'retry' })
+      return
+    }
     if (node.queue === undefined) {
       node.queue = []
       node.need = new Set(others(i))
@@ -97,22 +103,28 @@ export function runNaive(seed: number): readonly string[] {
     const node = at(i)
     switch (message.type) {
       case 'register':
-        return onRegister(from, i, message.view)
+        onRegister(from, i, message.view)
+        return
       case 'query':
-        return send(i, from, { type: 'holding', holder: node.state === 'granted' ? i : undefined })
+        send(i, from, { type: 'holding', holder: node.state === 'granted' ? i : undefined })
+        return
       case 'holding':
         node.holder ??= message.holder
         node.need.delete(from)
-        return serve(i)
+        serve(i)
+        return
       case 'entry':
         node.holder = message.holder
-        return send(i, from, { type: 'entry-ack' })
+        send(i, from, { type: 'entry-ack' })
+        return
       case 'entry-ack':
         node.need.delete(from)
         served(i)
-        return serve(i)
+        serve(i)
+        return
       case 'granted':
-        return onGranted(i)
+        onGranted(i)
+        return
       case 'refused':
         if (node.state === 'asking') node.state = 'refused'
         return

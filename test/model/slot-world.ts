@@ -297,9 +297,10 @@ export class World {
       if (this.#fireAlarm(FAR_MS)) return true
       if (choices === 0) return this.#whenIdle()
     }
-    let pick = Math.floor(this.random() * choices)
+    const pick = Math.floor(this.random() * choices)
+    const ringPick = pick - queues.length
     if (pick < queues.length) this.#deliver(queues[pick]![0], queues[pick]![1].shift()!)
-    else if ((pick -= queues.length) < dirty.length) this.#ring(dirty[pick]!)
+    else if (ringPick < dirty.length) this.#ring(dirty[ringPick]!)
     else this.script.splice(Math.floor(this.random() * this.script.length), 1)[0]!()
     return true
   }
@@ -357,24 +358,30 @@ export class World {
     switch (item.what) {
       case 'up':
         this.#see(to, from)
-        return machine.sessionUp(now, from)
+        machine.sessionUp(now, from)
+        return
       case 'cut': {
         const pair = this.#pair(to, from)
         if (pair !== undefined) pair.unseen--
-        return machine.sessionDown(now, from)
+        machine.sessionDown(now, from)
+        return
       }
       case 'gone':
         if (to.sees.get(from.node) === from) to.sees.delete(from.node)
         to.ringDirty = true
         this.#gone.push({ at: to, of: from, step: this.#step })
-        return machine.memberDown(now, from)
+        machine.memberDown(now, from)
+        return
       case 'suspect':
-        return machine.memberSuspect(now, from)
+        machine.memberSuspect(now, from)
+        return
       case 'alive':
-        return machine.memberAlive(now, from)
+        machine.memberAlive(now, from)
+        return
       case 'message':
         this.#observe(from, to, item.message)
-        return machine.receive(now, from, item.message)
+        machine.receive(now, from, item.message)
+        return
     }
   }
 
@@ -409,16 +416,16 @@ export class World {
     } else if (message.type === 'sealed') {
       for (const entry of message.entries) this.#note(entry, from)
       const term = `${message.n}/${to.node}`
-      let by = this.#sealed.get(term)
-      if (by === undefined) this.#sealed.set(term, (by = new Map()))
+      const by = this.#sealed.get(term) ?? new Map<WorldNode, number>()
+      this.#sealed.set(term, by)
       if (!by.has(from)) by.set(from, this.#step)
     }
   }
 
   #note(entry: Entry, by: WorldNode): void {
     const key = ownerKey(entry.home, entry.serial)
-    let knew = this.#knew.get(key)
-    if (knew === undefined) this.#knew.set(key, (knew = new Map()))
+    const knew = this.#knew.get(key) ?? new Map<WorldNode, number>()
+    this.#knew.set(key, knew)
     if (!knew.has(by)) knew.set(by, this.#step)
   }
 
@@ -442,9 +449,12 @@ export class World {
   #answer(at: WorldNode, id: number, answer: Answer): void {
     const ask = at.asks.get(id)
     at.asks.delete(id)
-    if (ask !== undefined) return ask(answer)
-    let early = this.#early.get(at)
-    if (early === undefined) this.#early.set(at, (early = new Map()))
+    if (ask !== undefined) {
+      ask(answer)
+      return
+    }
+    const early = this.#early.get(at) ?? new Map<number, Answer>()
+    this.#early.set(at, early)
     early.set(id, answer)
   }
 
@@ -489,9 +499,14 @@ export class World {
     this.log(`${at.node}: ${entry.serial} lost to ${winner?.node} ${winner?.serial}`)
     if (!this.#options.split) this.conflicts.push('a conflict without a partition')
     if (process !== undefined && process.state === 'granted') process.state = 'lost'
-    if (winner === undefined) return void (this.mayBeNobody = true)
+    if (winner === undefined) {
+      this.mayBeNobody = true
+      return
+    }
     const known = this.#confirmed.has(`${winner.creation}/${winner.serial}`)
-    if (!known) this.violations.push('a loser told before the winner confirmed')
+    // Of two owners of its own a node needs no confirmation.
+    const own = winner.creation === at.creation
+    if (!known && !own) this.violations.push('a loser told before the winner confirmed')
   }
 
   // ---- at the end ----
@@ -534,10 +549,10 @@ export class World {
   }
 
   #queue(to: WorldNode, from: WorldNode): Item[] {
-    let queues = this.#queues.get(to)
-    if (queues === undefined) this.#queues.set(to, (queues = new Map()))
-    let queue = queues.get(from)
-    if (queue === undefined) queues.set(from, (queue = []))
+    const queues = this.#queues.get(to) ?? new Map<WorldNode, Item[]>()
+    this.#queues.set(to, queues)
+    const queue = queues.get(from) ?? []
+    queues.set(from, queue)
     return queue
   }
 
