@@ -449,15 +449,24 @@ t.test(
   },
 )
 
-t.test('a window that is used up doubles to its limit, and an idle one announces nothing', async t => {
-  const window = new Window(1_000, 4_000)
-  t.equal(window.grant(64), undefined)
-  window.take(1_000)
-  t.equal(window.grant(64), 3_000)
-  window.take(2_000)
-  t.equal(window.grant(64), 7_000)
-  t.equal(window.take(4_001), false)
-})
+t.test(
+  'a window that is taken within a quarter of a second doubles to its limit, a slower one stays',
+  async t => {
+    const window = new Window(1_000, 4_000)
+    t.equal(window.grant(0), undefined, 'nothing was taken: nothing is announced')
+    window.take(1_000)
+    t.equal(window.grant(10_000), 2_000, 'the first has no beginning to be measured from')
+    window.take(1_000)
+    t.equal(window.grant(10_249), 4_000, 'taken in 249 ms: doubled')
+    window.take(2_000)
+    t.equal(window.grant(10_499), 6_000, 'taken in 250 ms: as it was')
+    window.take(2_000)
+    t.equal(window.grant(10_500), 10_000, 'doubled')
+    window.take(4_000)
+    t.equal(window.grant(10_501), 14_000, 'and no further')
+    t.equal(window.take(4_001), false, 'more than was permitted')
+  },
+)
 
 // Membership, records, plan.
 
