@@ -1,6 +1,8 @@
 /** The `troupe` command: its words and flags, its folder of actors, and whole commands against real nodes. */
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
 import type { ActorRef } from '../lib/actor/api.js'
 import { type AnyActor, defineActor } from '../lib/actor/define.js'
@@ -32,6 +34,11 @@ import type { Terminal } from '../lib/runtime/terminal.js'
 import { createCodec } from '../lib/wire/create-codec.js'
 import { FrameType, HEADER_BYTES } from '../lib/wire/frame.js'
 
+function root(from = import.meta.dirname): string {
+  return existsSync(join(from, 'package.json')) ? from : root(dirname(from))
+}
+
+const ROOT = root()
 const SECRET = 'a secret of thirty-two bytes or more'
 
 t.test('flags and words', async t => {
@@ -468,6 +475,17 @@ t.test('troupe start', async t => {
     t.pass('it left')
   })
 
+  t.test('a second signal ends it at once', async t => {
+    const { troupe, signal, exits } = desk({ TROUPE_SECRET: SECRET })
+    const { out } = await troupe('start', '--name', 'z', '--listen', '127.0.0.1:0', '--json')
+    const { address } = JSON.parse(out) as { address: string }
+    signal('SIGINT')
+    t.strictSame(exits, [])
+    signal('SIGTERM')
+    t.strictSame(exits, [143])
+    for (;;) if ((await troupe('nodes', '--connect', address)).status === 3) break
+  })
+
   t.test('stop of the node ends it, and says so when it has ended', async t => {
     const { troupe } = desk({ TROUPE_SECRET: SECRET })
     const { out } = await troupe('start', '--name', 'y', '--listen', '127.0.0.1:0', '--json')
@@ -483,7 +501,7 @@ t.test('troupe start', async t => {
       return [status, err.split('\n')[0]]
     }
     t.match(await wrong('--name', 'UPPER'), [2, /--name: expected .*; got "UPPER"/])
-    t.match(await wrong('--tag', '§'), [2, /--tag: expected/])
+    t.match(await wrong('--tag', '§'), [2, /--tag: expected 1 to 64 of letters.*, got "§"/])
     t.match(await wrong('--meta', 'x'), [2, /--meta: expected KEY=VALUE, got "x"/])
     t.match(await wrong('--seed', 'x'), [2, /--seed: expected host:port/])
     t.match(await wrong('--actors', './none'), [2, /--actors: expected a folder, got "\.\/none" \(ENOENT\)/])
@@ -494,6 +512,54 @@ t.test('troupe start', async t => {
   })
 })
 
+t.test('the executable', async t => {
+  const folder = t.testdir({
+    'typed.ts':
+      "import { defineActor } from 'troupe'\nexport const typed = defineActor('typed', { init: (n: number) => ({ n }) })\n",
+  })
+  const start = ['start', '--name', 'real', '--listen', '127.0.0.1:0', '--actors', folder]
+
+  t.test('knows the version of its package', async t => {
+    const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }
+    t.strictSame(await execute(t, ['--version']).ended, { out: `${version}\n`, err: '', status: 0 })
+  })
+
+  t.test('runs TypeScript under a loader, leaves at a signal, and ends with 0', async t => {
+    const { child, ended } = execute(t, start, '--import tsx')
+    const [first] = (await once(child.stdout, 'data')) as [Buffer]
+    t.match(first.toString(), /^real is up on 127\.0\.0\.1:\d+, hosting typed\n$/)
+    child.kill('SIGTERM')
+    const { out, status } = await ended
+    t.match(out, /real is leaving \(SIGTERM\)\n$/)
+    t.equal(status, 0)
+  })
+
+  const stripsTypes = 'typescript' in process.features && process.features.typescript !== false
+  t.test('says what to do where TypeScript does not run', { skip: stripsTypes }, async t => {
+    const { err, status } = await execute(t, start).ended
+    t.match(err, /typed\.ts is TypeScript.*compile it.*--import tsx/)
+    t.equal(status, 2)
+  })
+})
+
+/** The command as the shell runs it. */
+function execute(t: Test, args: readonly string[], nodeOptions = '') {
+  const main = join(ROOT, '.build', 'lib', 'cli', 'main.js')
+  const env = { ...process.env, NODE_OPTIONS: nodeOptions, TROUPE_SECRET: SECRET }
+  const child = spawn(process.execPath, [main, ...args], {
+    cwd: ROOT,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  let out = ''
+  let err = ''
+  child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()))
+  child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()))
+  const ended = once(child, 'close').then(([status]) => ({ out, err, status: status as number | null }))
+  return { child, ended }
+}
+
 interface Said {
   readonly out: string
   readonly err: string
@@ -503,6 +569,7 @@ interface Said {
 /** A terminal made of strings, and the command run in it. */
 function desk(env: Readonly<Record<string, string>>, folder = '.') {
   const signals = new Set<(signal: 'SIGINT' | 'SIGTERM') => void>()
+  const exits: number[] = []
   let all = ''
   const troupe = async (...argv: string[]): Promise<Said> => {
     let out = ''
@@ -520,7 +587,7 @@ function desk(env: Readonly<Record<string, string>>, folder = '.') {
         err += text
       },
       setExitCode: () => {},
-      exit: () => {},
+      exit: code => void exits.push(code),
       onSignal: fn => {
         signals.add(fn)
         return () => signals.delete(fn)
@@ -532,7 +599,7 @@ function desk(env: Readonly<Record<string, string>>, folder = '.') {
   const signal = (name: 'SIGINT' | 'SIGTERM'): void => {
     for (const fn of [...signals]) fn(name)
   }
-  return { troupe, signal, lines: async () => all }
+  return { troupe, signal, exits, lines: async () => all }
 }
 
 const mute = defineActor('mute', {

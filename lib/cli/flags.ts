@@ -4,7 +4,7 @@
  */
 import { parseArgs } from 'node:util'
 import { show } from '../base/errors.js'
-import { isInteger, oneOf } from '../base/options.js'
+import { type Check, isInteger, oneOf } from '../base/options.js'
 import { parseAddress } from '../node/options.js'
 
 /** The command line is wrong: exit status 2. */
@@ -52,6 +52,13 @@ export const anAddress =
     } catch {
       return wanted(`host:port with a port from ${portMin} to 65535`)
     }
+  }
+
+export const checked =
+  (good: Check) =>
+  (text: string): string => {
+    const expected = good(text)
+    return expected === undefined ? text : wanted(expected)
   }
 
 const DECIMAL = /^\d+$/

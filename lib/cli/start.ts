@@ -3,13 +3,14 @@
 import type { Node } from '../actor/api.js'
 import type { AnyActor } from '../actor/define.js'
 import { createNode } from '../node/node.js'
-import { formatAddress } from '../node/options.js'
+import { formatAddress, isLabel } from '../node/options.js'
 import { ActorFolderError, loadActors } from './actor-folder.js'
 import type { Command, Desk } from './commands.js'
 import {
   aNumber,
   anAddress,
   aText,
+  checked,
   type Flags,
   list,
   parse,
@@ -43,9 +44,9 @@ const flags = {
     'hosts the actors that its .js, .mjs (and, where Node.js can, .ts) modules export',
     aText,
   ),
-  tag: list('TAG', 'a tag that `spawn --on tag:TAG` finds; may be given several times', aText),
+  tag: list('TAG', 'a tag that `spawn --on tag:TAG` finds; may be given several times', checked(isLabel)),
   meta: list('KEY=VALUE', 'seen by every member; may be given several times', aPair),
-  cluster: single('CLUSTER', "the cluster's name; others are refused (default troupe)", aText),
+  cluster: single('CLUSTER', "the cluster's name; others are refused (default troupe)", checked(isLabel)),
   'secret-file': single('FILE', 'the file that holds the shared secret (default: TROUPE_SECRET)', aText),
   insecure: toggle('allow an address that is not loopback, although the mesh is not encrypted'),
   drain: single(
@@ -118,7 +119,7 @@ async function create(
 
 const asFlag = (message: string): string =>
   message
-    .replace(/^createNode: (seed|actors|tag|meta|cluster|listen|name)s?\b/, '--$1')
+    .replace(/^createNode: (seed|actors|tag|meta|listen)s?\b/, '--$1')
     .replace(/^not a node name/, '--name')
     .replace('insecure: true', '--insecure')
 

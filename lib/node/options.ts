@@ -78,7 +78,8 @@ const META_BYTES_MAX = 512
 const TAGS_MAX = 64
 const LABEL = /^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}$/
 
-const isLabel: Check = value =>
+/** A tag, or a cluster's name. */
+export const isLabel: Check = value =>
   typeof value === 'string' && LABEL.test(value)
     ? undefined
     : "1 to 64 of letters, digits, '_', '.', ':', '/', '-', beginning with a letter or digit"
