@@ -75,8 +75,8 @@ export const start: Command = {
     const secret = await readSecret(desk, values['secret-file'])
     const actors = await actorsOf(desk, values)
     const node = await create(desk, values, secret, actors)
+    leaveOnSignal(desk, values, node) // before the line that whoever will signal may be waiting for
     announce(desk, values, node, actors)
-    leaveOnSignal(desk, values, node)
   },
 }
 
