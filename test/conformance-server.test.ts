@@ -286,16 +286,19 @@ t.test(
     })
     const ref = await node.spawn(server)
     // Orders to a puppet are closures, which this node does not let pass.
-    const down = new Promise<unknown>(resolve => {
+    const placed = gate()
+    const down = new Promise<unknown>(told => {
       node.run(async self => {
         self.monitor(ref.pid)
-        resolve(await self.receive())
+        placed.open()
+        told(await self.receive())
       })
     })
+    await placed.opened
     const { code, detail } = await refusal(ref.call('garbage'))
     t.equal(code, 'ERR_EXIT', 'the caller')
-    t.match(detail['reason'], { bad_return_value: /function/ }, 'with the reason')
-    t.match(await down, { type: 'down', reason: detail['reason'] }, 'the server ends with it')
+    t.match(detail['reason'], { bad_return_value: 'a function' }, 'with the reason')
+    t.match(await down, { reason: detail['reason'] }, 'the server ends with it')
   },
 )
 

@@ -47,10 +47,10 @@ export async function startWorker(lab: Lab, name: string): Promise<Worker> {
   let last = 0
   const answered = (id: number, what: string) =>
     new Promise<unknown>((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new Error(`${name} did not answer: ${what}\n${lab.output(name)}`)),
-        ASK_TIMEOUT_MS,
-      )
+      const timer = setTimeout(() => {
+        waiting.delete(id)
+        reject(new Error(`${name} did not answer: ${what}\n${lab.output(name)}`))
+      }, ASK_TIMEOUT_MS)
       waiting.set(id, ({ value, error }) => {
         clearTimeout(timer)
         if (error === undefined) resolve(value)
@@ -60,6 +60,11 @@ export async function startWorker(lab: Lab, name: string): Promise<Worker> {
   child.on('message', (answer: { id: number; value?: unknown; error?: string }) => {
     waiting.get(answer.id)?.(answer)
     waiting.delete(answer.id)
+  })
+  child.once('exit', (code, signal) => {
+    const error = `ended (${signal ?? code}): ${lab.output(name)}`
+    for (const tell of waiting.values()) tell({ error })
+    waiting.clear()
   })
   const ready = answered(0, 'its start')
   const ask = <R>(op: string, args: object = {}): Promise<R> => {

@@ -7,6 +7,8 @@ import { type ActorRef, createNode, defineActor, type Node, type Pid } from '../
 /** What a sink is sent: `session` counts the sessions that the sender has had with this node. */
 export interface Numbered {
   readonly from: string
+  /** Each life of a node counts from 1. */
+  readonly life: string
   readonly seq: number
   readonly session: number
 }
@@ -30,7 +32,7 @@ export const sink = defineActor('sink', {
   casts: {
     number: ({ streams }, message: Numbered) => {
       const stream = streams.get(message.from)
-      if (stream === undefined) {
+      if (stream === undefined || stream.last.life !== message.life) {
         streams.set(message.from, { last: message, received: 1, broken: [] })
         return
       }
@@ -98,7 +100,12 @@ const ops = {
       self.sendEvery(STREAM_EVERY_MS, self.self, 'tick')
       for (let seq = 1; ; seq++) {
         await self.receive(message => message === 'tick')
-        self.cast(ref, 'number', { from: running().name, seq, session: sessions.get(to) ?? 0 })
+        self.cast(ref, 'number', {
+          from: running().name,
+          life: String(self.self),
+          seq,
+          session: sessions.get(to) ?? 0,
+        })
       }
     })
     return watch(to, ref.pid)
