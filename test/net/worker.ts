@@ -90,7 +90,7 @@ const ops = {
     ] as const) {
       node.on(event, (told: object) => void events.push(`${event} ${JSON.stringify(told)}`))
     }
-    const ref = await node.spawn(sink, undefined, { name: `sink-${name}` })
+    const ref = await node.spawn(sink, undefined, { name: `sink-${name}`, timeoutMs: 15_000 })
     return String(ref.pid)
   },
   /** Streams to the sink of another node, and watches it. */
