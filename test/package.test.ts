@@ -8,6 +8,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -92,17 +93,29 @@ t.test('the packed files are those of the snapshot, and few', async t => {
   )
 })
 
-t.test('each source has its compiled form in the package, and nothing else is compiled', async t => {
-  const paths = packed.files.map(file => file.path)
-  const sources = paths
-    .filter(path => path.startsWith('lib/'))
-    .map(path => path.replace(/^lib\/(.*)\.ts$/, '$1'))
-  const compiled = paths.filter(path => /^dist\/.*(?<!\.d)\.js$/.test(path)).map(path => path.slice(5, -3))
+t.test('every source has its compiled form in the package, and nothing else is compiled', async t => {
+  const sources = readdirSync(join(ROOT, 'lib'), { recursive: true, encoding: 'utf8' })
+    .filter(path => path.endsWith('.ts'))
+    .map(path => path.slice(0, -3))
+  const compiled = packed.files
+    .map(file => file.path)
+    .filter(path => /^dist\/.*(?<!\.d)\.js$/.test(path))
+    .map(path => path.slice(5, -3))
   t.strictSame(
     compiled.sort(),
     sources.sort(),
     'run `rm -rf dist && npm run build` after a source was renamed',
   )
+})
+
+t.test('what users name leads an editor to its source', async t => {
+  const paths = new Set(packed.files.map(file => file.path))
+  const maps = [...paths].filter(path => path.endsWith('.map'))
+  t.ok(maps.includes('dist/actor/api.d.ts.map'))
+  const without = maps.filter(
+    path => !paths.has(path.replace(/^dist/, 'lib').replace(/\.d\.ts\.map$/, '.ts')),
+  )
+  t.strictSame(without, [], 'no map leads nowhere')
 })
 
 t.test('there are four runtime dependencies and no install scripts', async t => {

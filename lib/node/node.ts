@@ -29,6 +29,7 @@ import type { DownReason, Member, MembersView } from '../base/member.js'
 import { checkOptions, isMs, oneOf, timeoutOf, WAIT_CHECKS, type WaitOptions } from '../base/options.js'
 import type { ExitReason } from '../base/reasons.js'
 import type { Address, Runtime } from '../base/runtime.js'
+import { type Trace, trace } from '../base/trace.js'
 import { Cluster } from '../cluster/cluster.js'
 import { RING_VERSION, slotOwners } from '../cluster/ring.js'
 import { HASH_VERSION, SLOTS } from '../coord/slot-hash.js'
@@ -91,6 +92,7 @@ class TroupeNode implements Node {
   readonly #runtime: Runtime
   readonly #log: Logger
   readonly #events: Events
+  readonly #traces = { mesh: trace('mesh'), names: trace('names'), process: trace('process') }
   readonly #reports: Reports
   readonly #actors: Actors
   readonly #codec: Codec
@@ -489,12 +491,18 @@ class TroupeNode implements Node {
   }
 
   #tell<E extends keyof NodeEvents>(event: E, ...args: NodeEvents[E]): void {
+    this.#traceOf(event)('%s %s %o', this.name, event, args[0])
     if (!this.#events.has(event)) return
     this.#untold.push(() => this.#events.emit(event, ...args))
     if (this.#untold.length > 1) return
     this.#runtime.loop.soon(() => {
       for (const emit of this.#untold.splice(0)) emit()
     })
+  }
+
+  #traceOf(event: keyof NodeEvents): Trace {
+    if (event.startsWith('name:')) return this.#traces.names
+    return event === 'crash' || event === 'dead-letter' ? this.#traces.process : this.#traces.mesh
   }
 
   #deadLetter(to: Recipient, message: unknown, why: string): void {
