@@ -41,3 +41,18 @@ export { type ExitReason, isCleanExit, isShutdown } from './base/reasons.js'
 export { createNode } from './node/node.js'
 export type { NodeOptions } from './node/options.js'
 export type { DownSignal, ExitSignal, NameOnNode, Sent, TimerSignal } from './process/mail.js'
+export {
+  type ChildOptions,
+  type ChildSpec,
+  child,
+  type Restart,
+  type ShutdownMs,
+} from './supervisor/child-spec.js'
+export {
+  type ChildCounts,
+  type ChildInfo,
+  type SupervisorRef,
+  type SupervisorSpec,
+  startSupervisor,
+  supervisor,
+} from './supervisor/supervisor.js'

@@ -6,6 +6,7 @@ import { type ChildOptions, child, isRestarted } from '../lib/supervisor/child-s
 import { INTENSITY_DEFAULT, onCrash } from '../lib/supervisor/restart-intensity.js'
 import { type SupervisorSpec, startSupervisor, supervisor } from '../lib/supervisor/supervisor.js'
 import { turns, world } from './support/actor-world.js'
+import { bareNode } from './support/bare-node.js'
 
 t.test('restart intensity: a window that slides, both of whose ends belong to it', async t => {
   const intensity = { restarts: 2, withinMs: 100 }
@@ -315,6 +316,29 @@ t.test('an exit that is sent from outside of processes ends a tree in order', as
   t.strictSame(log, ['terminate b shutdown', 'terminate a shutdown'])
   t.equal(actors.table.size, 0)
 })
+
+t.test(
+  'a node that stops leaves the order of the end to its supervisors, and nothing is started again',
+  async t => {
+    const { node, clock } = await bareNode(t)
+    const log: string[] = []
+    await startSupervisor(node, {
+      children: [
+        child(workers, { id: 'a', args: { id: 'a', log } }),
+        child(supervisor({ children: [child(workers, { args: { id: 'b', log } })] }), { id: 'inner' }),
+        child(workers, { id: 'c', args: { id: 'c', log } }),
+      ],
+    })
+    log.length = 0
+    const stopped = node.stop()
+    for (let i = 0; i < 40; i++) {
+      clock.advance(100)
+      await turns()
+    }
+    await stopped
+    t.strictSame(log, ['terminate c shutdown', 'terminate b shutdown', 'terminate a shutdown'])
+  },
+)
 
 t.test('children of a supervisor that is killed are killed with it; those that trap terminate', async t => {
   const { family, log, node, actors } = setUp(t)

@@ -41,6 +41,7 @@ import { Encoded, type Sent } from '../process/mail.js'
 import type { Recipient } from '../process/process-table.js'
 import { createRemote, type Remoting } from '../remote/remote.js'
 import { createRealRuntime } from '../runtime/real-runtime.js'
+import { isSupervisor } from '../supervisor/child-spec.js'
 import type { Codec } from '../wire/codec.js'
 import { createCodec } from '../wire/create-codec.js'
 import { ClientRequests } from './client-requests.js'
@@ -450,12 +451,15 @@ class TroupeNode implements Node {
 
   /**
    * Every process is asked by its parent, or else by the node, to shut down, the newest first. An actor that traps
-   * exits and has no parent to obey is asked to stop, so that its `terminate` runs.
+   * exits and has no parent to obey is asked to stop, so that its `terminate` runs. What a supervisor keeps is left
+   * to it, and to its order: ended here, it would only be started again.
    */
   #endAll(drainMs: number): void {
     const { table, outside } = this.#actors
     for (const process of this.#newestFirst()) {
       const parent = process instanceof ActorProcess ? process.parent : undefined
+      const keeper = parent === undefined ? undefined : table.find(parent)
+      if (keeper instanceof ActorProcess && isSupervisor(keeper.kind.def)) continue
       if (process instanceof ActorProcess && process.trapping && parent === undefined) {
         const ended = this.#actors.ask(undefined, process.pid, process, STOP, 'shutdown', {
           timeoutMs: drainMs,
