@@ -31,6 +31,7 @@ export {
   defineActor,
   type Later,
 } from './actor/define.js'
+export { isSignal } from './actor/signals.js'
 export { type ErrorCode, TroupeError } from './base/errors.js'
 export { type NodeId, Pid, parsePid, Ref, samePid, sameRef } from './base/ids.js'
 export type { Limits } from './base/limits.js'

@@ -327,6 +327,7 @@ t.test(
         child(workers, { id: 'a', args: { id: 'a', log } }),
         child(supervisor({ children: [child(workers, { args: { id: 'b', log } })] }), { id: 'inner' }),
         child(workers, { id: 'c', args: { id: 'c', log } }),
+        child(plain, { args: () => log.push('started plain') }),
       ],
     })
     log.length = 0
@@ -511,7 +512,12 @@ interface Behaviour {
 const releases = new Map<string, () => void>()
 const release = (id: string): void => releases.get(id)?.()
 
-const plain = defineActor('plain', { init: () => ({}) })
+const plain = defineActor('plain', {
+  init: (started?: () => unknown) => {
+    started?.()
+    return {}
+  },
+})
 
 const workers = defineActor('worker', {
   init: async (args: Behaviour, ctx: InitContext) => {

@@ -120,15 +120,11 @@ const SPAWN_CHECKS = {
 }
 const RUN_CHECKS = { name: SPAWN_CHECKS.name, link: isBoolean, trapExit: isBoolean }
 
-/** How long a message through a named ref waits for the next holder. */
-const WAIT_MS = 5_000
-
 export class Actors {
   readonly table: ProcessTable
   readonly loop: Loop
   /** Stands for code outside of processes. */
   readonly outside: Pid
-  readonly waitMs = WAIT_MS
   readonly #hooks: ActorHooks
   readonly #node: () => Node
   readonly #spawner: Spawner | undefined
@@ -136,6 +132,8 @@ export class Actors {
   readonly #kinds = new WeakMap<AnyActor, ActorKind>()
   readonly #attribution: Attribution | undefined
   crashes = 0
+  /** Uses of named refs that found `nameWaitersMax` others waiting. */
+  waitersRefused = 0
 
   constructor(options: ActorsOptions) {
     this.#attribution = options.attribute === true ? createAttribution(options.runtime.host, this) : undefined
@@ -623,6 +621,8 @@ export class Actors {
       'process.aliases': table.monitors.aliases,
       'process.timers': table.timers.size,
       'process.calls.pending': table.calls.size,
+      'process.calls.unlisted': table.calls.unlisted,
+      'process.names.waitersRefused': this.waitersRefused,
       'process.calls.timedOut': table.calls.timedOut,
       'process.pidsInterned': table.ids.interned,
     }

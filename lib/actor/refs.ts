@@ -4,6 +4,7 @@
  */
 import { show, TroupeError } from '../base/errors.js'
 import type { Pid, Ref } from '../base/ids.js'
+import { TIMEOUT_MS } from '../base/limits.js'
 import type { WaitOptions } from '../base/options.js'
 import { checkOptions, timeoutOf, WAIT_CHECKS } from '../base/options.js'
 import type { ExitReason } from '../base/reasons.js'
@@ -99,9 +100,6 @@ export interface RefOptions {
   readonly speaker?: Process | undefined
   readonly monitor?: Ref | undefined
 }
-
-/** Uses of one name that wait for its next holder. Further ones are refused: `'full'`, `ERR_BUSY`. */
-const WAITING_MAX = 1_024
 
 /**
  * Resolves at every use. While the name is between holders, what is said waits, in order, until there is one or
@@ -200,7 +198,7 @@ export class NamedRef implements UntypedRef {
       return 'ok'
     }
     if (holder !== 'pending') return tell(holder)
-    const waits = this.#wait(this.#actors.waitMs, pid => {
+    const waits = this.#wait(TIMEOUT_MS, pid => {
       if (pid === undefined) this.#actors.table.deadLetter(this.name, message, 'nobody took the name in time')
       else tell(pid)
     })
@@ -210,7 +208,10 @@ export class NamedRef implements UntypedRef {
   /** False when too many wait already. */
   #wait(timeoutMs: number, then: (holder: Pid | undefined) => void): boolean {
     if (this.#waiting !== undefined) {
-      if (this.#waiting.length >= WAITING_MAX) return false
+      if (this.#waiting.length >= this.#actors.table.limits.nameWaitersMax) {
+        this.#actors.waitersRefused += 1
+        return false
+      }
       this.#waiting.push(then)
       return true
     }
@@ -227,7 +228,7 @@ export class NamedRef implements UntypedRef {
   #busy(tag: string): TroupeError {
     return new TroupeError(
       'ERR_BUSY',
-      `${WAITING_MAX} uses of ${show(this.name)} wait for its next holder already`,
+      `${this.#waiting?.length} uses of ${show(this.name)} wait for its next holder already`,
       {
         name: this.name,
         tag,

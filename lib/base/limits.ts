@@ -13,6 +13,8 @@ export interface Limits {
   readonly perProcessMax: number
   /** Requests of this node that wait for a reply. Full: calls reject with `ERR_BUSY`. */
   readonly pendingCallsMax: number
+  /** Uses of one ref to a name that wait for its next holder. Full: calls reject with `ERR_BUSY`, messages are `'full'`. */
+  readonly nameWaitersMax: number
   /** Names, cluster-wide, held by processes of one node. Full: registration is refused. */
   readonly namesMax: number
   /** Remote pids remembered so that `===` holds. Full: the oldest are forgotten. */
@@ -66,6 +68,7 @@ export const LIMITS: Limits = Object.freeze({
   processesMax: 16_777_216,
   perProcessMax: 1_048_576,
   pendingCallsMax: 1_048_576,
+  nameWaitersMax: 1_024,
   namesMax: 262_144,
   pidsInternedMax: 262_144,
   frameBytesMax: 128 * 1_024,
@@ -92,7 +95,9 @@ export const LIMITS: Limits = Object.freeze({
 
 /** Bytes of a process's, cluster-wide or local, name. */
 export const NAME_BYTES_MAX = 255
-/** Default for everything that waits. */
+/** Default for everything that waits. Also how long a message to a name waits for the next holder. */
 export const TIMEOUT_MS = 5_000
+/** Different timeouts of calls that are kept in lists; a call with yet another has a timer of its own. */
+export const TIMEOUT_LISTS_MAX = 64
 /** Longest wait that can be asked for: 2⁴⁸ ms are some 9,000 years; anything longer is a mistake. */
 export const WAIT_MS_MAX = 2 ** 48

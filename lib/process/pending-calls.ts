@@ -12,13 +12,11 @@
  */
 import { show, TroupeError } from '../base/errors.js'
 import type { Pid } from '../base/ids.js'
+import { TIMEOUT_LISTS_MAX } from '../base/limits.js'
 import { Encoded, type NameOnNode, Request } from './mail.js'
 import type { Process } from './process.js'
 import type { Remote } from './remote.js'
 import type { TimerHeap, Timing } from './timer-heap.js'
-
-/** Lists kept at once; a request with yet another timeout gets a timer of its own. */
-const LISTS_MAX = 64
 
 type Resolve = (value: unknown) => void
 type Reject = (error: unknown) => void
@@ -123,6 +121,8 @@ export class PendingCalls {
   readonly #timers: TimerHeap
   readonly #max: number
   readonly #lists = new Map<number, DeadlineList>()
+  /** Those with a timer of their own. */
+  readonly #unlisted = new Set<LocalRequest>()
   #lastList: DeadlineList | undefined = undefined
   #count = 0
   #resolve: Resolve | undefined = undefined
@@ -137,6 +137,11 @@ export class PendingCalls {
 
   get size(): number {
     return this.#count
+  }
+
+  /** Waiting requests that have a timer of their own. */
+  get unlisted(): number {
+    return this.#unlisted.size
   }
 
   get full(): boolean {
@@ -163,9 +168,10 @@ export class PendingCalls {
     if (request.undo !== undefined) request.undo()
   }
 
-  /** The node is at its end: whoever still waits is told so. */
+  /** The node is at its end: whoever still waits is told so, oldest first within each timeout. */
   failAll(error: unknown): void {
     for (const list of this.#lists.values()) while (list.head !== undefined) list.head.fail(error)
+    for (const request of this.#unlisted) request.fail(error)
   }
 
   /** The caller waits no longer; a late reply is dropped. */
@@ -195,7 +201,11 @@ export class PendingCalls {
       this.#lastList?.timeoutMs === request.timeoutMs ? this.#lastList : this.#listOf(request.timeoutMs)
     if (list === undefined) {
       const timing = this.#timers.at(request.deadlineMs, () => this.#timeOut(request))
-      request.undo = () => void this.#timers.cancel(timing)
+      this.#unlisted.add(request)
+      request.undo = () => {
+        this.#timers.cancel(timing)
+        this.#unlisted.delete(request)
+      }
       return
     }
     request.list = list
@@ -214,7 +224,7 @@ export class PendingCalls {
       this.#lastList = known
       return known
     }
-    if (this.#lists.size >= LISTS_MAX) return undefined
+    if (this.#lists.size >= TIMEOUT_LISTS_MAX) return undefined
     const list = new DeadlineList(timeoutMs)
     this.#lists.set(timeoutMs, list)
     return list
