@@ -7,7 +7,16 @@
  *
  *   node --expose-gc bound-local.js WORKLOAD      prints {"rate": messages, calls or spawns per second, …}
  */
-import { defer, heapBytes, loopTurn, ratePerSecond, runWorkload, timed, type Workloads } from './support.js'
+import {
+  defer,
+  heapBytes,
+  loopTurn,
+  ratePerSecond,
+  runWorkload,
+  type Speed,
+  timed,
+  type Workloads,
+} from './support.js'
 
 const SLICE = 256
 
@@ -264,8 +273,8 @@ const workloads: Workloads = {
       }
       return sum === (width * rounds * (rounds - 1)) / 2
     }
-    const { rate } = await timed(300, fan, 50)
-    return { rate: rate * width * 2 }
+    const { rate, cpuRate } = await timed(300, fan, 50)
+    return { rate: rate * width * 2, cpuRate: cpuRate * width * 2 }
   },
 
   'name-send'() {
@@ -297,7 +306,7 @@ const workloads: Workloads = {
 }
 
 /** Calls with a table of who waits: the reply is a message to the caller's own mailbox, which settles a promise. */
-function calls(concurrency: number): Promise<{ rate: number }> {
+function calls(concurrency: number): Promise<Speed> {
   interface Asked {
     readonly from: Actor<Answer>
     readonly ref: number
@@ -337,7 +346,7 @@ function calls(concurrency: number): Promise<{ rate: number }> {
 }
 
 /** One message goes round through `size` actors, which are there before the time is taken. */
-function ring(size: number): Promise<{ rate: number }> {
+function ring(size: number): Promise<Speed> {
   interface Token {
     readonly tok: number
   }

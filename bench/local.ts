@@ -20,7 +20,7 @@ const bench = (
   name: `local-${more.name ?? workload}`,
   unit,
   figure: more.figure,
-  shown: more.shown,
+  shown: ['cpuRate', ...(more.shown ?? [])],
   ours: { system: 'troupe', program: 'troupe-local', args: [workload] },
   theirs: bound(variant, workload),
 })

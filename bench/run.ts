@@ -37,14 +37,15 @@ function commitOf(): string {
 }
 
 function table(results: readonly Result[]): string {
-  const rows = results.map(({ name, unit, ours, theirs, ratio }) => [
+  const rows = results.map(({ name, unit, ours, theirs, ratio, cpuRatio }) => [
     name,
     `${short(ours.median)} ${unit}`,
     `${short(theirs.median)} ${unit}`,
     span(ratio),
+    cpuRatio?.toFixed(2) ?? '',
   ])
-  const all = [['bench', 'troupe', 'bound', 'ratio (least to most)'], ...rows]
-  const widths = [0, 1, 2].map(column => Math.max(...all.map(row => (row[column] as string).length)))
+  const all = [['bench', 'troupe', 'bound', 'ratio (least to most)', 'of processor time'], ...rows]
+  const widths = [0, 1, 2, 3].map(column => Math.max(...all.map(row => (row[column] as string).length)))
   return all.map(row => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ')).join('\n')
 }
 

@@ -28,6 +28,12 @@ export async function runWorkload(workloads: Workloads): Promise<void> {
   process.exit(0)
 }
 
+export type Speed = {
+  readonly rate: number
+  /** Operations per second of processor time, collector and compiler included: steadier where others compute too. */
+  readonly cpuRate: number
+}
+
 /**
  * Operations per second of `body`, which says whether its answer was right, after two smaller runs to warm up. What
  * `body` does before it calls `start` does not count.
@@ -36,17 +42,20 @@ export async function timed(
   count: number,
   body: (count: number, start: () => void) => Promise<boolean>,
   warmUp = Math.min(count, 100_000),
-): Promise<{ rate: number }> {
+): Promise<Speed> {
   let begin = 0
+  let beginCpu = process.cpuUsage()
   const start = (): void => {
+    beginCpu = process.cpuUsage()
     begin = performance.now()
   }
   let right = (await body(warmUp, start)) && (await body(warmUp, start))
   start()
   right = (await body(count, start)) && right
   const rate = ratePerSecond(count, begin)
+  const { user, system } = process.cpuUsage(beginCpu)
   if (!right) throw new Error('a wrong answer is no result')
-  return { rate }
+  return { rate, cpuRate: (count / (user + system)) * 1_000_000 }
 }
 
 export const ratePerSecond = (count: number, beginMs: number): number =>
@@ -109,6 +118,8 @@ export interface Result {
   readonly ours: Spread
   readonly theirs: Spread
   readonly ratio: Spread
+  /** Median of the pairs, where the benches of a room measure it. */
+  readonly cpuRatio: number | undefined
 }
 
 /** Runs the pairs of one bench and prints its JSON lines. */
@@ -126,6 +137,7 @@ export async function compare(bench: Bench, runs: number, commit: string): Promi
     ours: spread(ours.map(run => of(run, figure))),
     theirs: spread(theirs.map(run => of(run, figure))),
     ratio: spread(ours.map((run, i) => of(run, figure) / of(theirs[i] as Figures, figure))),
+    cpuRatio: ratios(bench, ours, theirs)['cpuRate'],
   }
   const line = (system: string, unit: string, measured: Spread, params: object): void =>
     console.log(

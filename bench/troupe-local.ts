@@ -12,6 +12,7 @@ import {
   loopTurn,
   ratePerSecond,
   runWorkload,
+  type Speed,
   timed,
   type Workloads,
 } from './support.js'
@@ -20,7 +21,7 @@ interface Numbered {
   readonly v: number
 }
 
-const openNode = (): Promise<Node> => createNode({ name: 'bench' })
+const openNode = (): Promise<Node> => createNode({ name: 'bench', logger: false })
 
 interface Tally {
   left: number
@@ -171,8 +172,8 @@ const workloads: Workloads = {
       }
       return shared.sum === width * sumTo(rounds)
     }
-    const { rate } = await timed(300, fan, 50)
-    return { rate: rate * width * 2 }
+    const { rate, cpuRate } = await timed(300, fan, 50)
+    return { rate: rate * width * 2, cpuRate: cpuRate * width * 2 }
   },
 
   async 'name-send'() {
@@ -190,7 +191,7 @@ const workloads: Workloads = {
   },
 }
 
-async function calls(concurrency: number): Promise<{ rate: number }> {
+async function calls(concurrency: number): Promise<Speed> {
   const ref = await (await openNode()).spawn(server)
   return timed(300_000, async count => {
     let left = count
@@ -207,7 +208,7 @@ async function calls(concurrency: number): Promise<{ rate: number }> {
 }
 
 /** One message goes round through `size` actors, which are there before the time is taken. */
-async function ring(size: number): Promise<{ rate: number }> {
+async function ring(size: number): Promise<Speed> {
   const node = await openNode()
   return timed(1_000_000, async (hops, start) => {
     const shared = tally(hops)
