@@ -192,6 +192,7 @@ export function runCase(what: Case, seed: number, log?: (line: string) => void):
   if (what === 'lost-session') endSome(world, processes, keep)
   if (what === 'suspects' || what === 'all') suspectSome(world)
   if (split) partition(world, processes)
+  if (resolver === 'none') world.mayBeNobody = true
   if (kept) reviving(world)
   return world.run()
 }
