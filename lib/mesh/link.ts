@@ -173,6 +173,9 @@ export class Link implements Session {
     if (!this.#open) return
     if (frame.sequence !== this.#sequence)
       throw broken(`frame ${frame.sequence} where ${this.#sequence} was due`)
+    // Nodes within a process are not told apart yet: what is meant for one of them is not meant for us.
+    if (frame.source !== 0 || frame.destination !== 0)
+      throw broken('a source or destination that is not here')
     this.#sequence = (this.#sequence + 1) >>> 0
     this.#frameSinceMs = undefined
     if (frame.type >= CHANNELS) this.#takePair(frame)
