@@ -29,7 +29,7 @@ const RANKS: Readonly<Record<string, number>> = {
   services: 6,
   observer: 6,
   node: 7,
-  sim: 7,
+  sim: 8,
   cli: 8,
 }
 

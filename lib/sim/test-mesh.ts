@@ -1,0 +1,216 @@
+/**
+ * A whole cluster in one process, on virtual time: real nodes on a simulated world.
+ *
+ *   const mesh = await createTestMesh({ nodes: ['a', 'b', 'c'], seed: 1, actors: [counter] })
+ *   const visits = await mesh.run(mesh.node('a').spawn(counter, 0, { name: 'visits' }))
+ *   mesh.kill('a')
+ *   await mesh.runUntil(() => mesh.node('b').whereis('visits') === undefined, { limitMs: 10_000 })
+ *   await mesh.stop()
+ *
+ * Time stands still unless `run`, `advance`, `runUntil` or `settle` moves it, so a promise of a node is awaited through
+ * `run`. The same seed and the same calls give the same log.
+ */
+import type { Node, NodeEvents } from '../actor/api.js'
+import type { AnyActor } from '../actor/define.js'
+import { compareIds } from '../base/ids.js'
+import { checkOptions, isInteger, isObject } from '../base/options.js'
+import { createNode } from '../node/node.js'
+import type { NodeOptions } from '../node/options.js'
+import type { EventLog } from './event-log.js'
+import type { LinkOptions, SimNetwork } from './sim-network.js'
+import { Simulation } from './simulation.js'
+
+export interface TestMeshOptions {
+  /** How many (named `a`, `b`, …), or their names. */
+  readonly nodes: number | readonly string[]
+  /** Everything that is left to chance follows from it. */
+  readonly seed: number
+  readonly actors?: readonly AnyActor[] | undefined
+  /** For every node. Default: silent, and local mail goes through the codec. */
+  readonly options?: Omit<NodeOptions, 'name' | 'listen' | 'seeds' | 'actors' | 'runtime'> | undefined
+  /** How links behave where `network.link` says nothing else. */
+  readonly link?: LinkOptions | undefined
+}
+
+/** Virtual ms that a promise may take before a run is taken to hang. */
+const RUN_MS = 120_000
+const PORT = 7_000
+const NODES_MAX = 256
+
+const LOGGED: readonly (keyof NodeEvents)[] = [
+  'nodeup',
+  'nodedown',
+  'member:up',
+  'member:suspect',
+  'member:down',
+  'member:left',
+  'name:registered',
+  'name:released',
+  'name:conflict',
+  'name:gave-up',
+  'crash',
+]
+
+/** Starts all nodes at once and resolves when each has joined. */
+export async function createTestMesh(options: TestMeshOptions): Promise<TestMesh> {
+  checkOptions('createTestMesh', options, {
+    nodes: value =>
+      Array.isArray(value)
+        ? undefined
+        : isInteger(1, NODES_MAX)(value) && `${isInteger(1, NODES_MAX)(value)}, or names`,
+    seed: isInteger(0, 2 ** 32),
+    actors: () => undefined,
+    options: isObject,
+    link: isObject,
+  })
+  const { nodes } = options
+  const names = typeof nodes === 'number' ? Array.from({ length: nodes }, (_, i) => nameOf(i)) : [...nodes]
+  const mesh = new TestMesh(options, names)
+  await mesh.run(Promise.all(names.map(name => mesh.boot(name))))
+  return mesh
+}
+
+/** `a` to `z`, then `a1`, `b1`, … */
+const nameOf = (i: number): string =>
+  `${String.fromCharCode(97 + (i % 26))}${i < 26 ? '' : Math.floor(i / 26)}`
+
+export class TestMesh {
+  readonly simulation: Simulation
+  readonly #options: TestMeshOptions
+  readonly #names: string[]
+  readonly #nodes = new Map<string, Node>()
+
+  /** Internal: see `createTestMesh`. */
+  constructor(options: TestMeshOptions, names: readonly string[]) {
+    this.#options = options
+    this.#names = [...names]
+    this.simulation = new Simulation({
+      seed: options.seed,
+      ...(options.link === undefined ? {} : { link: options.link }),
+    })
+  }
+
+  /** Faults: `cut`, `cutOneWay`, `partition`, `heal`, `reset`, `link`. */
+  get network(): SimNetwork {
+    return this.simulation.network
+  }
+
+  /** Everything that happened; `hash()` is equal for equal runs. */
+  get log(): EventLog {
+    return this.simulation.log
+  }
+
+  /** The nodes that run, sorted by name. */
+  get nodes(): readonly Node[] {
+    return [...this.#nodes.keys()].sort(compareIds).map(name => this.#nodes.get(name)!)
+  }
+
+  node(name: string): Node {
+    const node = this.#nodes.get(name)
+    if (node === undefined)
+      throw new TypeError(`node: expected one of ${[...this.#nodes.keys()].join(', ')}, got ${name}`)
+    return node
+  }
+
+  /**
+   * Starts a node, the first time or after `kill`, `crash` or its stop: another life under the same name and address.
+   * Resolves when it has joined; to be awaited through `run`.
+   */
+  async boot(name: string): Promise<Node> {
+    if (!this.#names.includes(name)) this.#names.push(name)
+    const runtime = this.simulation.runtime(name)
+    const node = await createNode({
+      logger: false,
+      serializeLocal: true,
+      // Names are the addresses of this world, and nobody else is in it.
+      insecure: true,
+      ...this.#options.options,
+      name,
+      listen: `${name}:${PORT}`,
+      seeds: this.#names.filter(other => other !== name).map(other => `${other}:${PORT}`),
+      actors: this.#options.actors ?? [],
+      runtime,
+    })
+    this.#nodes.set(name, node)
+    for (const event of LOGGED) {
+      node.on(event, given => this.log.record(this.simulation.nowMs, name, event, idsOf(given)))
+    }
+    return node
+  }
+
+  /** The process dies, its machine lives: peers see their connections end. */
+  kill(name: string): void {
+    this.#nodes.delete(name)
+    this.simulation.kill(name)
+  }
+
+  /** The machine dies: peers hear nothing more. */
+  crash(name: string): void {
+    this.#nodes.delete(name)
+    this.simulation.crash(name)
+  }
+
+  /** Its events wait until `resume`; its clock does not. */
+  pause(name: string): void {
+    this.simulation.pause(name)
+  }
+
+  resume(name: string): void {
+    this.simulation.resume(name)
+  }
+
+  /** Lets `ms` of virtual time pass, with everything that happens in it. */
+  advance(ms: number): Promise<void> {
+    return this.simulation.advance(ms)
+  }
+
+  /** Lets time pass until `predicate` holds; rejects when it does not within `limitMs`. */
+  runUntil(predicate: () => boolean, options: { readonly limitMs: number }): Promise<void> {
+    return this.simulation.runUntil(predicate, options)
+  }
+
+  /** Runs what is due now, and what follows from it at once. */
+  settle(): Promise<void> {
+    return this.simulation.settle()
+  }
+
+  /** Lets time pass until `promise` settles, and gives its result. Rejects when it takes longer than `limitMs`. */
+  async run<T>(promise: Promise<T>, options: { readonly limitMs: number } = { limitMs: RUN_MS }): Promise<T> {
+    let settled = false
+    const settle = (): void => {
+      settled = true
+    }
+    promise.then(settle, settle)
+    await this.simulation.runUntil(() => settled, options)
+    return promise
+  }
+
+  /** Stops every node that runs, in order of their names. */
+  async stop(): Promise<void> {
+    for (const node of this.nodes) {
+      await this.run(node.stop({ drainMs: 0 }))
+      this.#nodes.delete(node.name)
+    }
+  }
+}
+
+/** Names and pids of an event, without stacks or anything that differs between two runs. */
+function idsOf(event: object): string {
+  const ids: string[] = []
+  for (const [key, value] of Object.entries(event)) {
+    if (key === 'member') ids.push((value as { name: string }).name)
+    else if (
+      ['node', 'name', 'pid', 'winner', 'loser', 'reason'].includes(key) &&
+      typeof value !== 'function'
+    ) {
+      ids.push(
+        value instanceof Error
+          ? value.name
+          : typeof value === 'object' && key === 'reason'
+            ? key
+            : String(value),
+      )
+    }
+  }
+  return ids.join(' ')
+}
