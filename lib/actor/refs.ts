@@ -62,7 +62,7 @@ export class PinnedRef implements UntypedRef {
 
   send(message: unknown): Sent {
     const process = this.#process
-    if (process === undefined || process.phase === Phase.dead) {
+    if (process === undefined || process.phase === Phase.dead || this.#speaker?.phase === Phase.dead) {
       return this.#actors.sendTo(this.#speaker, this.pid, message)
     }
     return this.#actors.deliver(process, message)
@@ -200,9 +200,18 @@ export class NamedRef implements UntypedRef {
     if (holder !== 'pending') return tell(holder)
     const waits = this.#wait(TIMEOUT_MS, pid => {
       if (pid === undefined) this.#actors.table.deadLetter(this.name, message, 'nobody took the name in time')
-      else tell(pid)
+      else this.#tellLate(message, pid, tell)
     })
     return waits ? 'ok' : 'full'
+  }
+
+  /** Whoever spoke has gone on meanwhile, and is not there to be told of a mistake. */
+  #tellLate(message: unknown, holder: Pid, tell: (pid: Pid) => Sent): void {
+    try {
+      tell(holder)
+    } catch (error) {
+      this.#actors.table.deadLetter(this.name, message, show(error))
+    }
   }
 
   /** False when too many wait already. */
