@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import type { InitContext } from '../lib/actor/api.js'
 import { defineActor } from '../lib/actor/define.js'
+import { FunctionProcess } from '../lib/actor/function-process.js'
 import type { Pid } from '../lib/base/ids.js'
 import { type ChildOptions, child, isRestarted } from '../lib/supervisor/child-spec.js'
 import { INTENSITY_DEFAULT, onCrash } from '../lib/supervisor/restart-intensity.js'
@@ -61,13 +62,18 @@ t.test('children start in order, each when the one before it has, and stop in re
 })
 
 t.test('each stop waits for the one before it', async t => {
-  const { family, log, move, actors } = setUp(t)
+  const { family, log, move, actors, node } = setUp(t)
   const slow = (id: string) => child(workers, { id, args: { id, log, terminate: 'slow' } })
   const tree = await family({ children: [slow('a'), slow('b')] })
   log.length = 0
   const stopped = tree.stop('shutdown')
   await turns()
-  t.strictSame(log, ['terminate b shutdown'])
+  for (const { pid } of actors.table.all()) {
+    if (actors.table.find(pid) instanceof FunctionProcess) actors.table.exit(node.self, pid, 'shutdown')
+  }
+  await turns()
+  t.strictSame(log, ['terminate b shutdown'], 'nor does the end of everybody cut the waiting short')
+  t.equal(actors.table.size, 4)
   release('b')
   await turns()
   t.strictSame(log, ['terminate b shutdown', 'terminate a shutdown'])
