@@ -83,12 +83,12 @@ const ops = {
     failures = []
     return taken
   },
-  async rss(): Promise<number> {
+  async rss(): Promise<NodeJS.MemoryUsage> {
     for (let i = 0; i < 4; i++) {
       globalThis.gc?.()
       await settle(20)
     }
-    return process.memoryUsage().rss
+    return process.memoryUsage()
   },
   async report(): Promise<object> {
     const members = running()
