@@ -5,11 +5,18 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { join } from 'node:path'
 import t from 'tap'
-import { writeGreeting } from '../lib/mesh/handshake.js'
+import { IdSpace } from '../lib/base/id-space.js'
+import type { NodeId } from '../lib/base/ids.js'
+import { LIMITS } from '../lib/base/limits.js'
+import { createNode, defineActor, type Node } from '../lib/index.js'
+import { readRefusal, writeGreeting } from '../lib/mesh/handshake.js'
 import type { Role } from '../lib/mesh/mesh.js'
+import type { NodeOptions } from '../lib/node/options.js'
 import { SimRandom } from '../lib/sim/sim-random.js'
+import { Simulation } from '../lib/sim/simulation.js'
+import { createCodec } from '../lib/wire/create-codec.js'
 import { encodeFrame, FrameType } from '../lib/wire/frame.js'
-import { Arsenal, type Shot } from './support/arsenal.js'
+import { Arsenal, type Shot, spawnFrame } from './support/arsenal.js'
 import { approach, type Disguise, Foe, greetingOf, Stranger, whole } from './support/foe.js'
 
 // Longer than tap's own half minute for a file.
@@ -125,6 +132,7 @@ t.test('100,000 malformed frames neither end, slow nor swell a node', async t =>
     died = how
   })
 
+  await peer.program.ask('work', { on: 'victim' })
   await peer.program.ask('ping', { on: 'victim' })
   const before = await victim.program.ask<Report>('report')
   const tally = new Tally()
@@ -196,7 +204,6 @@ t.test('100,000 malformed frames neither end, slow nor swell a node', async t =>
   }
 
   let hunting = true
-  const peakRss = 0
   const hunt = async (): Promise<void> => {
     while (hunting && died === undefined) prey = await victim.program.ask<number>('prey')
   }
@@ -228,7 +235,9 @@ t.test('100,000 malformed frames neither end, slow nor swell a node', async t =>
     `pings ${sorted.length}: p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, worst ${worst?.toFixed(1)} ms`,
   )
   const mib = (bytes: number): string => `${(bytes / MIB).toFixed(1)} MiB`
-  t.comment(`RSS ${mib(base.rss)} before, ${mib(spent.rss)} after; heap ${mib(base.heapUsed)}, ${mib(spent.heapUsed)}`)
+  t.comment(
+    `RSS ${mib(base.rss)} before, ${mib(spent.rss)} after; heap ${mib(base.heapUsed)}, ${mib(spent.heapUsed)}`,
+  )
   t.comment(`external ${mib(base.external)}, ${mib(spent.external)}`)
   if (process.env['TROUPE_VERBOSE'] !== undefined) {
     for (const [kind, fates] of [...tally.fates].sort()) t.comment(`${kind}: ${JSON.stringify(fates)}`)
@@ -267,4 +276,299 @@ t.test('100,000 malformed frames neither end, slow nor swell a node', async t =>
     onPeer.downs.filter(line => line.endsWith(' victim')),
     [],
   )
+})
+
+const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+
+async function open(
+  t: { teardown(fn: () => Promise<void>): unknown },
+  options: NodeOptions,
+): Promise<{ node: Node; port: number; warned: string[] }> {
+  const warned: string[] = []
+  const logger = { ...silent, warn: (line: string) => void warned.push(line) }
+  const node = await createNode({ listen: '127.0.0.1:0', secret: SECRET, logger, ...options })
+  t.teardown(() => node.stop({ drainMs: 0 }))
+  return { node, port: node.address!.port, warned }
+}
+const countersOf = (node: Node): Readonly<Record<string, number>> => node.stats().counters
+const namesOf = (node: Node): string[] => node.members().members.map(({ name, state }) => `${name} ${state}`)
+
+/** A header that promises more, or less, than there can be. */
+function header(headerBytes: number, bodyBytes: number, type: number = FrameType.hello): Buffer {
+  const bytes = encodeFrame(type, 0, Buffer.alloc(0))
+  bytes[3] = headerBytes
+  bytes.writeUInt32LE(bodyBytes, 4)
+  return bytes
+}
+const headers = (limit: number, type?: number): Buffer[] => [
+  ...[0, 1, 19].map(length => header(length, 10, type)),
+  ...[limit + 1 - 20, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1].map(length => header(20, length, type)),
+]
+
+t.test('a length that cannot be ends its connection at the header, and costs no memory', async t => {
+  const { node, port } = await open(t, { name: 'a' })
+  const before = process.memoryUsage().arrayBuffers
+  let sent = 0
+  for (let round = 0; round < 20; round++) {
+    for (const bytes of headers(4_096)) {
+      const stranger = new Stranger(port, undefined)
+      stranger.say(bytes)
+      await stranger.closed
+      sent += 1
+    }
+  }
+  const counters = countersOf(node)
+  t.equal(counters['mesh.notOurs'], sent, 'by what it said')
+  t.equal(counters['mesh.handshakesFailed'] ?? 0, 0, 'and not by a deadline')
+  const grown = process.memoryUsage().arrayBuffers - before
+  t.ok(grown < 4 * MIB, `${grown} bytes`)
+
+  let closed = 0
+  for (const bytes of headers(128 * 1_024, FrameType.message)) {
+    const foe = await Foe.infiltrate({
+      port,
+      secret: SECRET,
+      id: 'foe',
+      epoch: closed,
+      nonce: Buffer.alloc(32, closed),
+    })
+    if (typeof foe === 'string') throw new Error(foe)
+    foe.stranger.say(bytes)
+    await foe.stranger.closed
+    closed += 1
+  }
+  t.equal(countersOf(node)['mesh.sessionsClosed.protocol'], closed)
+})
+
+t.test('a hundred thousand empty headers in one write are refused at the first', async t => {
+  const { node, port } = await open(t, { name: 'a' })
+  const stranger = new Stranger(port, undefined)
+  stranger.say(Buffer.alloc(20 * 100_000))
+  await stranger.closed
+  t.equal(countersOf(node)['mesh.notOurs'], 1, 'the first ends it')
+})
+
+t.test('a handshake that drips is over after five seconds', async t => {
+  const simulation = new Simulation({ seed: 1 })
+  const starting = createNode({
+    ...{ name: 'a', listen: 'a:7001', insecure: true, secret: SECRET, logger: false as const },
+    runtime: simulation.runtime('a'),
+  })
+  await simulation.advance(100)
+  const node = await starting
+  const foe = simulation.runtime('b')
+  const hello = encodeFrame(
+    FrameType.hello,
+    0,
+    writeGreeting(greetingOf({ port: 0, nonce: Buffer.alloc(32) })),
+  )
+  let closedMs: number | undefined
+  let begunMs = 0
+  let said = 0
+  foe.transport.dial({ host: 'a', port: 7_001 }, { timeoutMs: 1_000 }, result => {
+    if (!result.ok) throw new Error(result.code)
+    const { stream } = result
+    begunMs = simulation.nowMs
+    stream.open({
+      data: () => {},
+      drain: () => {},
+      close: () => {
+        closedMs = simulation.nowMs
+      },
+    })
+    const drip = (): void => {
+      if (closedMs !== undefined || said === hello.length) return
+      stream.write(hello.subarray(said, said + 1))
+      said += 1
+      foe.clock.after(100, drip)
+    }
+    drip()
+  })
+  await simulation.advance(4_000)
+  t.equal(closedMs, undefined)
+  await simulation.advance(2_000)
+  t.ok(closedMs !== undefined && closedMs - begunMs < 5_500, `after ${closedMs} - ${begunMs}`)
+  t.ok(said < hello.length, 'it never came to the end of its hello')
+  t.match(countersOf(node), { 'mesh.handshakesFailed': 1, 'mesh.unauthenticated': 0 })
+  const stopped = node.stop({ drainMs: 0 })
+  await simulation.advance(5_000)
+  await stopped
+})
+
+t.test('of too many silent connections the oldest are dropped, and a member still joins', async t => {
+  const { node, port } = await open(t, { name: 'a' })
+  const strangers = Array.from({ length: 80 }, () => undefined as Stranger | undefined)
+  for (const i of strangers.keys()) {
+    const stranger = new Stranger(port, `127.0.3.${1 + (i % 10)}`)
+    strangers[i] = stranger
+    await new Promise(resolve => stranger.socket.once('connect', resolve))
+  }
+  t.teardown(async () => {
+    for (const stranger of strangers) stranger?.leave()
+  })
+  await Promise.all(strangers.slice(0, 16).map(stranger => stranger?.closed))
+  const { node: late } = await open(t, { name: 'b', seeds: [`127.0.0.1:${port}`] })
+  t.strictSame(namesOf(late), ['a alive', 'b alive'])
+  t.strictSame(
+    strangers.map(stranger => stranger?.over),
+    strangers.map((_, i) => i < 17),
+    'one more made room for the member',
+  )
+  t.equal(countersOf(node)['mesh.unauthenticated'], 63)
+})
+
+t.test('of one address at most eight connections wait', async t => {
+  const { node, port } = await open(t, { name: 'a' })
+  const strangers: Stranger[] = []
+  for (let i = 0; i < 12; i++) {
+    const stranger = new Stranger(port, '127.0.3.1')
+    strangers.push(stranger)
+    await new Promise(resolve => stranger.socket.once('connect', resolve))
+  }
+  await Promise.all(strangers.slice(0, 4).map(stranger => stranger.closed))
+  t.match(countersOf(node), { 'mesh.unauthenticated': 8, 'mesh.evicted': 4 })
+  for (const stranger of strangers) stranger.leave()
+})
+
+t.test('who speaks HTTP is hung up on, and the members do not notice', async t => {
+  const { node, port } = await open(t, { name: 'a' })
+  const { node: other } = await open(t, { name: 'b', seeds: [`127.0.0.1:${port}`] })
+  const events: string[] = []
+  for (const event of ['nodedown', 'member:down', 'member:suspect'] as const) {
+    node.on(event, () => void events.push(event))
+    other.on(event, () => void events.push(event))
+  }
+  const browser = new Stranger(port, undefined)
+  browser.say(Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'))
+  t.equal(await browser.hear(() => true), undefined, 'without an answer')
+  await browser.closed
+  t.strictSame(events, [])
+  t.strictSame(namesOf(node), ['a alive', 'b alive'])
+  t.match(countersOf(node), { 'mesh.notOurs': 1, 'mesh.sessionsOpened': 1, 'mesh.sessions': 1 })
+})
+
+t.test('who does not belong is refused at both ends and told why', async t => {
+  const { node, port, warned } = await open(t, { name: 'a' })
+  const { node: other } = await open(t, { name: 'b', seeds: [`127.0.0.1:${port}`] })
+  const seeds = [`127.0.0.1:${port}`]
+  const strangers: [NodeOptions, string, RegExp, RegExp][] = [
+    [
+      { secret: 'another secret of thirty-two bytes' },
+      'ERR_HANDSHAKE',
+      /the secrets differ/,
+      /the secrets differ/,
+    ],
+    [
+      { secret: undefined },
+      'ERR_HANDSHAKE',
+      /one node has a secret and the other has none/,
+      /one node has a secret and the other has none/,
+    ],
+    [
+      { cluster: 'other' },
+      'ERR_HANDSHAKE',
+      /cluster "other" here, "troupe" there/,
+      /cluster "other" there, "troupe" here/,
+    ],
+    [{ name: 'b' }, 'ERR_DUPLICATE_NODE', /another node named b is alive/, /another node named b is alive/],
+    [{ name: 'a' }, 'ERR_DUPLICATE_NODE', /this node is a too/, /this node is a too/],
+  ]
+  for (const [options, code, here, there] of strangers) {
+    warned.length = 0
+    const refused = createNode({ name: 'c', secret: SECRET, seeds, logger: false, ...options })
+    await t.rejects(refused, { code, message: here }, `${JSON.stringify(options)} is told`)
+    t.match(warned.join(' '), there, 'and so is whoever reads the log of the other')
+    t.strictSame(
+      [namesOf(node), namesOf(other)],
+      [
+        ['a alive', 'b alive'],
+        ['a alive', 'b alive'],
+      ],
+    )
+  }
+  t.match(countersOf(node), { 'mesh.sessionsOpened': 1, 'mesh.sessions': 1 })
+})
+
+t.test('a replayed or reflected proof proves nothing', async t => {
+  const { node, port } = await open(t, { name: 'a' })
+  const disguise = { port, secret: SECRET, id: 'foe', nonce: Buffer.alloc(32, 1) }
+  const first = new Stranger(port, undefined)
+  const proof = await approach(first, disguise)
+  if (typeof proof === 'string') throw new Error(proof)
+  const again = new Stranger(port, undefined)
+  await approach(again, disguise) // the same hello, another challenge
+  again.say(encodeFrame(FrameType.proof, 0, proof))
+  const refused = await again.hear(() => true)
+  t.equal(refused?.type, FrameType.refuse)
+  t.equal(readRefusal(refused!.body).why, 'the secrets differ')
+  const mirror = new Stranger(port, undefined)
+  await approach(mirror, disguise)
+  mirror.say(encodeFrame(FrameType.welcome, 0, proof))
+  t.equal(await mirror.hear(() => true), undefined)
+  for (const stranger of [first, again, mirror]) stranger.leave()
+  t.equal(countersOf(node)['mesh.sessions'], 0)
+})
+
+const NAMED = ['constructor', 'toString', 'then', 'toJSON', 'hasOwnProperty', 'valueOf']
+type Data = Readonly<Record<string, unknown>>
+const mirrors = NAMED.map(name =>
+  defineActor(name, {
+    init: () => ({}),
+    calls: { same: (_, payload: Data) => payload, toString: () => 'a call' },
+  }),
+)
+
+t.test('names and keys that every object has are like any others, and `__proto__` is no key', async t => {
+  const meta = Object.fromEntries(NAMED.map(name => [name, 'x']))
+  const { port } = await open(t, { name: 'a', actors: mirrors, meta })
+  const { node } = await open(t, { name: 'b', seeds: [`127.0.0.1:${port}`] })
+  t.equal(JSON.stringify(node.members().members[0]?.meta), JSON.stringify(meta))
+  const payload = Object.fromEntries(NAMED.map(name => [name, { polluted: name }]))
+  for (const mirror of mirrors) {
+    const ref = await node.spawn(mirror, undefined, { on: 'a', name: mirror.name })
+    t.equal(ref.pid.node, 'a')
+    // as text: a comparison that looks at `constructor` is misled by these
+    t.equal(JSON.stringify(await ref.call('same', payload)), JSON.stringify(payload))
+    t.equal(await ref.call('toString'), 'a call')
+    t.strictSame(await node.named(mirror.name, mirror).call('same', { n: 7 }), { n: 7 })
+    await t.rejects(ref.call('valueOf' as never), { code: 'ERR_UNKNOWN_TAG' })
+  }
+  t.strictSame(
+    node
+      .names()
+      .map(({ name }) => name)
+      .sort(),
+    [...NAMED].sort(),
+  )
+  const ref = node.named('then', mirrors[2]!)
+  const poison = JSON.parse('{"deep": {"__proto__": {"polluted": true}}}')
+  await t.rejects(async () => ref.call('same', poison), {
+    code: 'ERR_PAYLOAD',
+    message: /payload\.deep\.__proto__/,
+  })
+  t.equal(({} as { polluted?: unknown }).polluted, undefined)
+})
+
+t.test('only what a node hosts is spawned there, whatever the name would mean elsewhere', async t => {
+  const { node, port } = await open(t, { name: 'a', actors: mirrors })
+  const foe = await Foe.infiltrate({ port, secret: SECRET, nonce: Buffer.alloc(32, 1) })
+  if (typeof foe === 'string') throw new Error(foe)
+  const codec = createCodec({ limits: LIMITS, ids: new IdSpace('foe' as NodeId, 7, 100) })
+  const before = countersOf(node)['process.spawned']
+  for (const name of ['../../x', 'node:child_process', '__proto__', 'prototype', 'file:///etc/passwd', '']) {
+    const answer = foe.stranger.hear(frame => frame.type === FrameType.spawned)
+    foe.stranger.say(spawnFrame(name, foe.sequence++))
+    const { body } = (await answer)!
+    t.equal(body[6], 1, 'it failed')
+    const [code, message, detail] = codec.decode(body, 7, body.length) as [
+      string,
+      string,
+      { known: string[] },
+    ]
+    t.equal(code, 'ERR_UNKNOWN_ACTOR', name)
+    t.ok(message.includes(name), message)
+    t.strictSame([...detail.known].sort(), [...NAMED].sort())
+  }
+  t.equal(countersOf(node)['process.spawned'], before, 'nothing ran')
+  foe.stranger.leave()
 })

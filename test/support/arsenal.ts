@@ -109,6 +109,13 @@ function frame(type: number, sequence: number, body: Buffer, header: Header = {}
   return join(bytes, tlvs, body)
 }
 
+/** Asks for a process of that name. */
+export function spawnFrame(name: string, sequence: number): Buffer {
+  const options = packed(undefined)
+  const body = join(u48(1, sequence + 1, 0, 0), text(name), u32(options.length), options, packed(1))
+  return frame(FrameType.spawn, sequence, body)
+}
+
 function total(bytes: number): Buffer {
   const tlv = Buffer.alloc(6)
   writeTotal(tlv, 0, bytes)

@@ -72,6 +72,13 @@ const ops = {
     if (hunted === undefined || !running().isAlive(hunted.pid)) hunted = await running().spawn(prey)
     return hunted.pid.serial
   },
+  /** Honest work, so that what is compared is a node in use. */
+  async work({ on }: { on: string }): Promise<void> {
+    const ref = await running().spawn(echo, undefined, { on })
+    for (let i = 0; i < 300; i++) {
+      await Promise.all(Array.from({ length: 100 }, (_, j) => ref.call('echo', j)))
+    }
+  },
   async ping({ on }: { on: string }): Promise<void> {
     pinging = true
     void ping(on).catch(problem('pinging'))
