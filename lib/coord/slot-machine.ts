@@ -16,6 +16,7 @@
  *
  * Effects are called in the midst of an event and must not call back into the machine; `slots.ts` queues them.
  */
+import { TroupeError } from '../base/errors.js'
 import type { NodeId } from '../base/ids.js'
 import { Alarms } from './alarms.js'
 import { Callers, type NewAsk } from './callers.js'
@@ -27,6 +28,9 @@ import type { SlotMessage } from './slot-messages.js'
 import type { Core, Counters, Resolver, Slot, SlotEffects, SlotLimits, SlotTimes } from './slot-state.js'
 import { Table } from './table.js'
 import { isUp, type Peer, View } from './view.js'
+
+/** By how much a term may outrun what is known here; they grow by one. */
+const LEAP_MAX = 2 ** 32
 
 export interface SlotMachineOptions {
   readonly self: Life
@@ -136,6 +140,7 @@ export class SlotMachine {
 
   /** In the order of the session, and only while it is open. */
   receive(now: number, life: Life, message: SlotMessage): void {
+    this.#checkTerm(message)
     this.#event(now, () => this.#handle(this.#learn(life), message))
   }
 
@@ -225,6 +230,18 @@ export class SlotMachine {
   }
 
   // ---- inside ----
+
+  /** One more than the highest term must always be sayable: a leap towards the end of all numbers is no term. */
+  #checkTerm(message: SlotMessage): void {
+    const term = message.type === 'seal' ? message : message.type === 'nack' ? message.promised : undefined
+    if (term === undefined || !('slot' in message)) return
+    const { promised, seen } = this.#slot(message.slot)
+    if (term.n <= Math.max(promised?.n ?? 0, seen) + LEAP_MAX) return
+    throw new TroupeError('ERR_FRAME', `the term ${term.n} of slot ${message.slot} cannot be true`, {
+      slot: message.slot,
+      n: term.n,
+    })
+  }
 
   #event(now: number, run: () => void): void {
     this.#core.now = now
