@@ -8,6 +8,7 @@ import t from 'tap'
 import { IdSpace } from '../lib/base/id-space.js'
 import type { NodeId } from '../lib/base/ids.js'
 import { LIMITS } from '../lib/base/limits.js'
+import { encodeBatch } from '../lib/coord/slot-wire.js'
 import { createNode, defineActor, type Node } from '../lib/index.js'
 import { readRefusal, writeGreeting } from '../lib/mesh/handshake.js'
 import type { Role } from '../lib/mesh/mesh.js'
@@ -571,4 +572,21 @@ t.test('only what a node hosts is spawned there, whatever the name would mean el
   }
   t.equal(countersOf(node)['process.spawned'], before, 'nothing ran')
   foe.stranger.leave()
+})
+
+t.test('a member that claims the last of all terms cannot set the others against each other', async t => {
+  const { node, port } = await open(t, { name: 'a' })
+  const { node: other } = await open(t, { name: 'b', seeds: [`127.0.0.1:${port}`] })
+  const seals = [{ type: 'seal', slot: 0, n: Number.MAX_SAFE_INTEGER }] as const
+  const nacks = [
+    { type: 'nack', slot: 0, n: 0, promised: { n: 2 ** 52, node: 'foe' as NodeId, creation: 7 } },
+  ] as const
+  for (const [epoch, messages] of [seals, nacks].entries()) {
+    const foe = await Foe.infiltrate({ port, secret: SECRET, epoch, nonce: Buffer.alloc(32, epoch) })
+    if (typeof foe === 'string') throw new Error(foe)
+    const batch = Buffer.concat([Buffer.of(1), encodeBatch(messages, 0)])
+    t.equal(await foe.shoot(encodeFrame(FrameType.slot, foe.sequence, batch), 1), 'closed')
+  }
+  t.equal(countersOf(node)['mesh.sessionsClosed.protocol'], 2)
+  t.strictSame([node.nodes(), other.nodes()], [['b'], ['a']])
 })
