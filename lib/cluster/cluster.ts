@@ -332,8 +332,9 @@ export class Cluster implements Spawner, NameResolver, Holder {
     this.#coord.ended(pid.serial, name => kept.includes(name))
     for (const name of named.records.keys()) {
       const entry = this.#coord.entry(name)
-      if (!kept.includes(name)) this.#revivals.released(name)
-      else if (entry !== undefined && entry.serial === undefined) this.#revivals.restartHere(entry, reason)
+      // A process that merely asked for the name, and was refused, ends no revival of it.
+      if (entry === undefined) this.#revivals.released(name)
+      else if (kept.includes(name) && entry.serial === undefined) this.#revivals.restartHere(entry, reason)
     }
   }
 

@@ -1,0 +1,45 @@
+import t from 'tap'
+import { createTestMesh } from '../lib/testing.js'
+import { keptSeeds, runSeed } from './sim/run.js'
+
+t.setTimeout(300_000)
+
+t.test('seeds that once broke a law keep it', async t => {
+  for (const seed of keptSeeds()) {
+    const { violations } = await runSeed(seed)
+    t.strictSame(violations, [], `seed ${seed}`)
+  }
+})
+
+t.test('twenty worlds of faults break no law, and each run twice is the same run', async t => {
+  for (let seed = 1_001; seed <= 1_020; seed++) {
+    const first = await runSeed(seed)
+    const again = await runSeed(seed)
+    t.strictSame(first.violations, [], `seed ${seed}`)
+    t.strictSame([again.hash, again.events], [first.hash, first.events], `seed ${seed}, twice`)
+  }
+})
+
+t.test('a test mesh is a whole cluster: it joins, loses nodes, gets them back, and stops', async t => {
+  const mesh = await createTestMesh({ nodes: 3, seed: 1 })
+  const others = (): string[] => mesh.nodes.map(node => node.nodes().join(' '))
+  await mesh.runUntil(() => others().join() === 'b c,a c,a b', { limitMs: 5_000 })
+  const first = mesh.node('b').self.creation
+  mesh.kill('b')
+  t.throws(() => mesh.node('b'), /expected one of a, c, got b/)
+  await mesh.runUntil(() => others().join() === 'c,a', { limitMs: 5_000 })
+  const back = await mesh.run(mesh.boot('b'))
+  t.not(back.self.creation, first, 'another life')
+  await mesh.runUntil(() => others().join() === 'b c,a c,a b', { limitMs: 5_000 })
+  await mesh.stop()
+  t.strictSame(mesh.nodes, [])
+})
+
+t.test('createTestMesh refuses bad options by name', async t => {
+  await t.rejects(
+    createTestMesh({ nodes: 0, seed: 1 }),
+    /nodes: expected a whole number from 1 to 256, or names, got 0/,
+  )
+  await t.rejects(createTestMesh({ nodes: 1, seed: -1 }), /seed: expected a whole number/)
+  await t.rejects(createTestMesh({ nodes: 1, seed: 1, nods: 3 } as never), /unknown option "nods"/)
+})
