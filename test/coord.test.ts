@@ -40,6 +40,7 @@ t.test('interleavings that once failed stay right', t => {
     ['all', 1757, 'a registrar whose members were sealed by one who died'],
     ['all', 2619, 'a contest that ended because a claimant died'],
     ['all', 4486, 'a release during a seal, lost on its way to one who had listed the entry'],
+    ['all', 38441, 'a contest that an answer ended'],
     ['all', 33887, 'a record without an owner against an owner'],
     ['revive', 2564, 'two replacements of one record'],
   ]

@@ -361,8 +361,10 @@ export class Registrar {
       return
     }
     const entry = claims[0]
-    const changed = !first && !sameEntry(table.get(key), entry)
     const old = role.lines.get(key)
+    // A contest that ends here: those who answered before it began have not been told how.
+    const contested = old !== undefined && old.contest.length > 0
+    const changed = !first && (contested || !sameEntry(table.get(key), entry))
     const granting = old?.stage === 'grant' && !changed
     if (old !== undefined && !granting) this.#calm(old)
     table.put(key, entry)

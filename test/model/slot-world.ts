@@ -268,7 +268,10 @@ export class World {
   #restart(at: WorldNode, record: Entry): void {
     if (!at.up) return
     const now = at.machine.holding(record.key)
-    if (now !== undefined && now.serial === undefined) this.replace(at, now)
+    if (now === undefined || now.serial !== undefined) return
+    this.replace(at, now)
+    // `stale`: the record was entered anew meanwhile; the home has the new one by then.
+    this.finally.push(() => this.#restart(at, record))
   }
 
   log(line: string): void {
