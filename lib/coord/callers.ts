@@ -11,7 +11,7 @@
  * told to yield to (`confirmed`) is defended from the accept on.
  */
 import type { Alarm } from './alarms.js'
-import { type Entry, type Owner, ownerOf, type Since } from './slot-data.js'
+import { type Entry, type Owner, ownerOf, type Since, sameLife } from './slot-data.js'
 import type { AskKind, Holds, Told } from './slot-messages.js'
 import type { Answer, Core, Slot } from './slot-state.js'
 import { isUp, type Peer } from './view.js'
@@ -161,7 +161,7 @@ export class Callers {
     }
   }
 
-  /** Told by a registrar that somebody else has the key. True if there was a holding. */
+  /** Told by a registrar that somebody else has the key. */
   lose(key: string, serial: number | undefined, winner: Owner | undefined, ends: boolean): void {
     const { effects, counters } = this.#core
     for (const caller of [...this.#callersOf(key)]) {
@@ -253,7 +253,18 @@ export class Callers {
     owner: Owner | undefined,
   ): void {
     this.#core.counters.refused++
+    if (caller.kind === 'replace' && owner !== undefined) this.#yieldRecord(caller.key, owner)
     this.#withdraw(caller, refusal(why, owner), false)
+  }
+
+  /** Somebody elsewhere has the key by now: a record without an owner is not worth a contest. */
+  #yieldRecord(key: string, owner: Owner): void {
+    const { view, effects, counters } = this.#core
+    const record = this.#mine.get(key)
+    if (record === undefined || record.serial !== undefined || sameLife(owner, view.me)) return
+    this.#mine.delete(key)
+    counters.lost++
+    effects.lost(record, owner, false)
   }
 
   #expire(caller: Caller): void {
