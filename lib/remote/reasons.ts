@@ -69,19 +69,35 @@ export class Reasons {
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
 
-const describeEach = (detail: Readonly<Record<string, unknown>>): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(detail).map(([key, value]) => [key.slice(0, 64), describe(value)]))
+function describeEach(detail: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  try {
+    return Object.fromEntries(
+      Object.entries(detail).map(([key, value]) => [key.slice(0, 64), describe(value)]),
+    )
+  } catch {
+    return {}
+  }
+}
 
 function describe(reason: unknown): unknown {
   try {
     if (reason instanceof Error) return describeError(reason)
     if (typeof reason === 'string') return reason.slice(0, MESSAGE_CHARS_MAX)
     if (typeof reason === 'number' || typeof reason === 'boolean' || reason === undefined) return reason
-    if (isRecord(reason) && Object.hasOwn(reason, 'shutdown')) return { shutdown: show(reason['shutdown']) }
-    if (isRecord(reason) && Object.hasOwn(reason, 'nocatch')) return { nocatch: show(reason['nocatch']) }
+    if (isRecord(reason) && Object.hasOwn(reason, 'shutdown')) return { shutdown: inside(reason, 'shutdown') }
+    if (isRecord(reason) && Object.hasOwn(reason, 'nocatch')) return { nocatch: inside(reason, 'nocatch') }
     return show(reason)
   } catch {
     return 'a reason that cannot be shown' // a getter or proxy of the user's that throws
+  }
+}
+
+/** The key alone says whether an exit is clean, so a getter that throws may not cost it. */
+function inside(reason: Record<string, unknown>, key: string): unknown {
+  try {
+    return show(reason[key])
+  } catch {
+    return 'a value that cannot be shown'
   }
 }
 
