@@ -93,6 +93,11 @@ export class Hosts {
     void this.#start(hosted)
   }
 
+  /** Ids are never used twice in a session. */
+  has(peer: Peer, id: number): boolean {
+    return this.#hosted.get(peer)?.has(id) === true
+  }
+
   /** SPAWN_KEEP came. */
   settle(peer: Peer, id: number, keep: boolean): void {
     const hosted = this.#hosted.get(peer)?.get(id)

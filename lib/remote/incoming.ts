@@ -290,7 +290,7 @@ export class Incoming {
     const args = options + buffer.readUInt32LE(length)
     need(args, end)
     const [parent, id, link, counter] = numbers(buffer, at)
-    if (counter !== 0 && peer.watched.has(counter)) throw malformed()
+    if (this.#hosts.has(peer, id) || (counter !== 0 && peer.watched.has(counter))) throw malformed()
     this.#shared.counts.spawnsIn += 1
     this.#hosts.spawn(peer, {
       ...{ id, link, parent: peer.pid(parent), monitor: counter === 0 ? undefined : peer.ref(counter) },
