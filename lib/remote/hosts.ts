@@ -17,6 +17,7 @@ import type { Clock, Timer } from '../base/runtime.js'
 import type { Encoded } from '../process/mail.js'
 import { FrameType } from '../wire/frame.js'
 import { after, BODY, bare, pairOf, writeU48 } from './layout.js'
+import type { Link } from './links.js'
 import type { Peer } from './peer.js'
 
 /** How long a started child waits to be taken over. The answer is one round trip away, so this is generous. */
@@ -110,10 +111,10 @@ export class Hosts {
   }
 
   /** True when the exit of that link is held until SPAWNED is sent. */
-  holdsExit(peer: Peer, child: Pid, parent: Pid, reason: ExitReason): boolean {
-    const hosted = this.#starting(peer, child)
-    if (hosted?.wish.parent.serial !== parent.serial || hosted.wish.link === 0) return false
-    hosted.exit = { reason }
+  holdsExit(peer: Peer, link: Link, reason: ExitReason): boolean {
+    const hosted = this.#starting(peer, link.local)
+    if (hosted?.wish.parent.serial !== link.peer.serial || hosted.wish.link === 0) return false
+    hosted.exit = { link, reason }
     return true
   }
 
@@ -188,15 +189,24 @@ export class Hosts {
     frame.head[at] = 0
     writeU48(frame.head, child.serial, at + 1)
     peer.signal(frame)
-    if (hosted.exit !== undefined) {
-      peer.exitLink({ sent: 0, received: wish.link }, child.serial, wish.parent.serial, hosted.exit.reason)
-    }
+    this.#tellLink(hosted, child)
     if (hosted.down !== undefined && wish.monitor !== undefined) {
       peer.down(wish.monitor.counter, child.serial, hosted.down.reason)
     }
     hosted.dueMs = this.#clock.now() + SPAWN_KEEP_MS
     this.#unkept.add(hosted)
     this.#timer ??= this.#clock.after(SPAWN_KEEP_MS, () => this.#expire())
+  }
+
+  /** What became of the link during the start, when the parent did not have it yet. */
+  #tellLink({ peer, wish, exit }: Hosted, child: Pid): void {
+    if (wish.link === 0) return
+    const parent = wish.parent.serial
+    if (exit !== undefined) {
+      peer.exitLink(exit.link, child.serial, parent, exit.reason)
+    } else if (peer.links.get(child, wish.parent)?.received !== wish.link) {
+      peer.signalNumbers(FrameType.unlink, child.serial, child.serial, parent, 0, wish.link)
+    }
   }
 
   #failed(hosted: Hosted, error: unknown): void {
@@ -253,7 +263,7 @@ class Hosted {
   started = false
   unwanted = false
   dueMs = 0
-  exit: { readonly reason: ExitReason } | undefined
+  exit: { readonly link: Link; readonly reason: ExitReason } | undefined
   down: { readonly reason: ExitReason } | undefined
 
   constructor(peer: Peer, wish: SpawnWish) {

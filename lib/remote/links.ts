@@ -28,16 +28,18 @@ export class Links {
     return this.#links.size
   }
 
+  /** The link of a spawn is older than one that was made since, whose LINK the other end has read. */
   sent(local: Pid, peer: Pid, id: number): void {
-    this.#at(local, peer).sent = id
+    const link = this.#at(local, peer)
+    link.sent = Math.max(link.sent, id)
   }
 
   received(local: Pid, peer: Pid, id: number): void {
     this.#at(local, peer).received = id
   }
 
-  has(local: Pid, peer: Pid): boolean {
-    return this.#links.has(keyOf(local.serial, peer.serial))
+  get(local: Pid, peer: Pid): Readonly<Link> | undefined {
+    return this.#links.get(keyOf(local.serial, peer.serial))
   }
 
   /** This end unlinks or dies: the link, now forgotten, with the ids to tell. */

@@ -171,7 +171,7 @@ class Sessions implements Remoting {
   linkBroken(local: Pid, pid: Pid, reason: ExitReason): void {
     const peer = this.#peer(pid)
     const link = peer?.links.take(local, pid)
-    if (peer === undefined || link === undefined || this.#hosts.holdsExit(peer, local, pid, reason)) return
+    if (peer === undefined || link === undefined || this.#hosts.holdsExit(peer, link, reason)) return
     peer.exitLink(link, local.serial, pid.serial, reason)
   }
 
