@@ -149,7 +149,11 @@ class Sessions implements Remoting {
     const peer = this.#peer(pid)
     if (peer === undefined) {
       const reason = this.#absence(pid)
-      this.#soon(() => this.#shared.local.linkExit(pid, local.serial, reason))
+      this.#soon(() => {
+        // a session may have come, and the link have been undone and made anew over it
+        if (this.#peer(pid)?.links.get(local, pid) === undefined)
+          this.#shared.local.linkExit(pid, local.serial, reason)
+      })
       return
     }
     const id = this.#shared.newId()
