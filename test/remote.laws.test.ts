@@ -187,11 +187,16 @@ interface Walk {
   make(move: string): void | Promise<void>
   /** Two walks with one key go on alike. */
   key(): string
+  /** The key after a move, where it can be told without making it: spares the way to a state that is known. */
+  peek?(move: string): string
   /** Throws when a rule is broken. `moves` is empty: everything has settled. */
   check(settled: boolean): void
   /** Looks at what a cut at this point does; the walk ends here. */
   cut(): void | Promise<void>
 }
+
+const bytesOf = (queue: readonly OutFrame[]): string[] =>
+  queue.map(({ head }) => head.toString('hex', HEADER_BYTES))
 
 /** Every path from the start, each state once. Returns how many there were. */
 async function walkAll(begin: () => Walk): Promise<number> {
@@ -206,7 +211,10 @@ async function walkAll(begin: () => Walk): Promise<number> {
       known.add(key)
       const moves = walk.moves()
       walk.check(moves.length === 0)
-      for (const move of moves) open.push([...path, move])
+      for (const move of moves) {
+        const next = walk.peek?.(move)
+        if (next === undefined || !known.has(next)) open.push([...path, move])
+      }
       await walk.cut()
     } catch (error) {
       throw new Error(`after ${path.join(' ')}: ${(error as Error).message}`)
@@ -230,7 +238,7 @@ class LinkModel {
   readonly exits: { a: unknown[]; b: unknown[] } = { a: [], b: [] }
   readonly queues: { ab: [string, string[], string][]; ba: [string, string[], string][] } = { ab: [], ba: [] }
   readonly left: { a: number; b: number }
-  #links = 0
+  readonly #links = { a: 0, b: 0 }
 
   constructor(a: number, b: number) {
     this.left = { a, b }
@@ -247,8 +255,8 @@ class LinkModel {
     const out = this.queues[side === 'a' ? 'ab' : 'ba']
     if (what === 'die') this.alive[side] = false
     if (what === 'link') {
-      this.#links += 1
-      mine.add(`${side}${this.#links}`)
+      this.#links[side] += 1
+      mine.add(`${side}${this.#links[side]}`)
       out.push(['link', [...mine], ''])
       return
     }
@@ -278,9 +286,33 @@ class LinkModel {
     }
   }
 
+  copy(): LinkModel {
+    const copy = new LinkModel(this.left.a, this.left.b)
+    for (const side of ['a', 'b'] as const) {
+      for (const name of this.known[side]) copy.known[side].add(name)
+      copy.exits[side].push(...this.exits[side])
+      copy.alive[side] = this.alive[side]
+      copy.#links[side] = this.#links[side]
+    }
+    for (const way of ['ab', 'ba'] as const) copy.queues[way].push(...this.queues[way])
+    return copy
+  }
+
+  make(move: string): void {
+    if (move === 'ab' || move === 'ba') this.deliver(move)
+    else this.act(...(move.split('.') as ['a' | 'b', string]))
+  }
+
+  /** The ends are alike: a state and its mirror image are one. */
   key(): string {
-    const { known, alive, exits, queues, left } = this
-    return JSON.stringify([[...known.a], [...known.b], alive, exits, queues, left])
+    const text = (x: 'a' | 'b', y: 'a' | 'b', xy: 'ab' | 'ba', yx: 'ab' | 'ba'): string => {
+      const of = (side: 'a' | 'b') => [[...this.known[side]].sort(), this.alive[side], this.exits[side]]
+      return JSON.stringify([of(x), of(y), this.queues[xy], this.queues[yx], this.left[x], this.left[y]])
+    }
+    const swap = (match: string): string => (match.startsWith('a') ? 'b' : 'a') + match.slice(1)
+    const mirrored = text('b', 'a', 'ba', 'ab').replace(/[ab](?=\d?")/g, swap)
+    const plain = text('a', 'b', 'ab', 'ba')
+    return plain < mirrored ? plain : mirrored
   }
 }
 
@@ -309,9 +341,9 @@ function linkWalk(a: number, b: number): Walk {
     },
     make(move) {
       made += 1
+      model.make(move)
       if (move === 'ab' || move === 'ba') {
         at.deliver(move)
-        model.deliver(move)
         at.turn()
         return
       }
@@ -320,9 +352,13 @@ function linkWalk(a: number, b: number): Walk {
       if (what === 'link') at[side].table.link(me, other)
       else if (what === 'unlink') at[side].table.unlink(me, other)
       else at[side].table.die(me, `end of ${side}`)
-      model.act(side, what)
     },
     key: () => model.key(),
+    peek(move) {
+      const next = model.copy()
+      next.make(move)
+      return next.key()
+    },
     check(settled) {
       compare()
       same(
@@ -390,7 +426,11 @@ function monitorWalk(acts: number): Walk {
       }
       at.turn()
     },
-    key: () => path.join(' '),
+    key: () =>
+      JSON.stringify([
+        ...[refs, left, watcher.dead, watched.dead, watcher.seen, at.a.tables(), at.b.tables()],
+        ...[bytesOf(at.queues.ab), bytesOf(at.queues.ba)],
+      ]),
     check(settled) {
       for (const { ref, removed } of refs) {
         const got = downs(ref)
@@ -413,7 +453,7 @@ function monitorWalk(acts: number): Walk {
 }
 
 t.test('monitors: one down each, none once removed, whoever dies or is cut off when', async t => {
-  const states = await walkAll(() => monitorWalk(3))
+  const states = await walkAll(() => monitorWalk(4))
   t.ok(states > 500, `${states} paths`)
 })
 
@@ -852,7 +892,7 @@ t.test('hostile bodies: ERR_FRAME and nothing changed, or handled; no other peer
       if (!fine) t.fail(`${name}: ${bad.toString('hex')} was felt by another peer`, { ties })
     }
   }
-  t.ok(cases > 1_000 && refused > 400, `${refused} of ${cases} refused`)
+  t.ok(cases > 1_000 && refused > 300, `${refused} of ${cases} refused`)
 })
 
 t.test(
@@ -884,7 +924,7 @@ t.test(
       [{ nocatch: Symbol('x') }, got => typeof (got as { nocatch: unknown }).nocatch === 'string'],
       [large, got => got === 'x'.repeat(1_024)],
       [named, got => got instanceof Error && got.message === 'x'.repeat(1_024) && got.name === 'Odd'],
-      [thrower, got => typeof got === 'string' || typeof got === 'object'],
+      [thrower, got => typeof (got as { shutdown: unknown }).shutdown === 'string'],
       [proxy, got => typeof got === 'string'],
       [[[{ a: () => {} }]], got => typeof got === 'string'],
       [10n ** 2_000n, got => typeof got === 'string'],
