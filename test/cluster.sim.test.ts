@@ -1,4 +1,5 @@
 import t from 'tap'
+import { defineActor } from '../lib/index.js'
 import { createTestMesh } from '../lib/testing.js'
 import { keptSeeds, runSeed } from './sim/run.js'
 
@@ -33,6 +34,19 @@ t.test('a test mesh is a whole cluster: it joins, loses nodes, gets them back, a
   await mesh.runUntil(() => others().join() === 'b c,a c,a b', { limitMs: 5_000 })
   await mesh.stop()
   t.strictSame(mesh.nodes, [])
+})
+
+const left = defineActor('left', { init: () => ({}), calls: { side: () => 'left' } })
+const right = defineActor('right', { init: () => ({}), calls: { side: () => 'right' } })
+
+t.test('a name is known everywhere with its definition, and refused to who expects another', async t => {
+  const mesh = await createTestMesh({ nodes: 2, seed: 1, actors: [left, right] })
+  await mesh.run(mesh.node('a').spawn(left, undefined, { name: 'door' }))
+  const b = mesh.node('b')
+  t.equal(await mesh.run(b.whereis('door', left)!.call('side')), 'left')
+  t.throws(() => b.whereis('door', right), /whereis\("door"\): expected the actor "right", got "left"/)
+  t.match(b.names(), [{ name: 'door', state: 'held', definition: 'left' }])
+  await mesh.stop()
 })
 
 t.test('createTestMesh refuses bad options by name', async t => {

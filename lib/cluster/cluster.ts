@@ -89,6 +89,7 @@ export class Cluster implements Spawner, NameResolver, Holder {
       clock: options.clock,
       effects: {
         entry: name => this.#coord.entry(name),
+        holding: name => this.#coord.holding(name),
         isOrphan: entry => this.#coord.isOrphan(entry) || this.#vacatedByTheGone(entry),
         place: (name, revival, attempt) => this.#placeAgain(name, revival, attempt),
         startHere: (entry, record, revival) => this.#reviveHere(entry, record, revival),
@@ -220,7 +221,7 @@ export class Cluster implements Spawner, NameResolver, Holder {
   }
 
   definition(name: string): string | undefined {
-    return this.#names.record(name)?.definition
+    return this.#names.definition(name)
   }
 
   /** Gives a process of this node a further name. */
@@ -296,14 +297,14 @@ export class Cluster implements Spawner, NameResolver, Holder {
   list(): readonly NameInfo[] {
     return this.#coord.entries().map(entry => {
       const pid = this.#names.pidOf(entry)
-      const { definition, revival } = readRecord(entry.value)
+      const { revival } = readRecord(entry.value)
       const waits =
         pid === undefined && revival !== undefined && this.#placeAgain(entry.key, revival, 0) === undefined
       return {
         name: entry.key,
         pid,
         state: pid !== undefined ? 'held' : waits ? 'waiting' : 'reviving',
-        definition,
+        definition: entry.label,
       }
     })
   }
@@ -350,7 +351,8 @@ export class Cluster implements Spawner, NameResolver, Holder {
 
   lost(entry: Entry, winner: Owner | undefined, ends: boolean): void {
     const owner = ownerOf(entry)
-    if (owner === undefined) return
+    // It was lost while its process was being made again: nobody is to be made any more.
+    if (owner === undefined) return this.#revivals.released(entry.key)
     const loser = this.#names.ownerPid(owner)
     const winning = winner === undefined ? undefined : this.#names.ownerPid(winner)
     this.#unnote(loser, entry.key)

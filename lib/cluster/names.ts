@@ -12,7 +12,7 @@ import type { Clock } from '../base/runtime.js'
 import type { Entry, Owner, Since } from '../coord/slot-data.js'
 import type { Answer } from '../coord/slot-state.js'
 import type { Slots } from '../coord/slots.js'
-import { type NameRecord, readRecord, writeRecord } from './record.js'
+import { type NameRecord, writeRecord } from './record.js'
 
 export interface NameWait {
   readonly timeoutMs: number
@@ -40,9 +40,9 @@ export class Names {
     return this.pidOf(entry) ?? 'pending'
   }
 
-  record(name: string): NameRecord | undefined {
-    const entry = this.#slots.entry(name)
-    return entry === undefined ? undefined : readRecord(entry.value)
+  /** The name of the holder's definition. */
+  definition(name: string): string | undefined {
+    return this.#slots.entry(name)?.label
   }
 
   /** Undefined for an entry whose process is gone, or whose node is. */
@@ -62,6 +62,7 @@ export class Names {
       key: name,
       serial: pid.serial,
       value: writeRecord(record),
+      label: record.definition,
       since: undefined,
       timeoutMs: wait.timeoutMs,
     })
@@ -75,6 +76,7 @@ export class Names {
       key: name,
       serial: pid.serial,
       value: writeRecord(record),
+      label: record.definition,
       since,
       timeoutMs: wait.timeoutMs,
     })

@@ -26,6 +26,8 @@ const RETRY_MS_MAX = 2_000
 export interface RevivalEffects {
   /** The entry as this node knows it now. */
   entry(name: string): Entry | undefined
+  /** The same as its home knows it, which is ahead of the table. */
+  holding(name: string): Entry | undefined
   isOrphan(entry: Entry): boolean
   /** Makes the process here and puts it in the entry's place. */
   startHere(entry: Entry, record: NameRecord, revival: Revival): Promise<Pid>
@@ -160,7 +162,8 @@ export class Revivals {
   /** The entry that still has to be revived, by this attempt. */
   #due(attempt: Attempt): Entry | undefined {
     if (this.#stopped || this.#attempts.get(attempt.name) !== attempt || attempt.busy) return undefined
-    const entry = this.#effects.entry(attempt.name)
+    const { name, here } = attempt
+    const entry = (here ? this.#effects.holding(name) : undefined) ?? this.#effects.entry(name)
     const due =
       entry !== undefined && (attempt.here ? entry.serial === undefined : this.#effects.isOrphan(entry))
     if (!due) {

@@ -22,6 +22,7 @@ export interface Caller {
   readonly key: string
   readonly serial: number | undefined
   readonly value: unknown
+  readonly label?: string | undefined
   readonly since: Since | undefined
   readonly deadline: number
   /** Where the request is now. */
@@ -38,6 +39,7 @@ export interface NewAsk {
   readonly key: string
   readonly serial: number | undefined
   readonly value: unknown
+  readonly label?: string | undefined
   readonly since: Since | undefined
   readonly timeoutMs: number
 }
@@ -303,9 +305,9 @@ export class Callers {
   }
 
   #send(caller: Caller, target: Peer): void {
-    const { id, kind, key, serial, value, since, deadline } = caller
+    const { id, kind, key, serial, value, label, since, deadline } = caller
     const ttlMs = Math.max(0, Math.ceil(deadline - this.#core.now))
-    this.#core.post(target, { type: 'ask', id, kind, key, serial, value, since, ttlMs })
+    this.#core.post(target, { type: 'ask', id, kind, key, serial, value, label, since, ttlMs })
   }
 
   #again(caller: Caller): void {

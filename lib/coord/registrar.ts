@@ -558,6 +558,7 @@ export class Registrar {
       since: { n: role.n, node: view.me.node, seq: ++role.seq },
       confirmed: undefined,
       value: ask.value,
+      label: ask.label,
     }
   }
 
@@ -579,7 +580,11 @@ export class Registrar {
       return
     }
     // Revived: it wins over an original that comes back.
-    const revived = { ...this.#fresh(role, request), value: ask.value ?? entry.value }
+    const revived = {
+      ...this.#fresh(role, request),
+      value: ask.value ?? entry.value,
+      label: ask.label ?? entry.label,
+    }
     this.#grant(slot, role, line, { ...revived, confirmed: { n: role.n, node: view.me.node } })
   }
 

@@ -41,6 +41,8 @@ export interface Entry {
   readonly confirmed: Confirmed | undefined
   /** Opaque, plain data; undefined for a key that ends with its owner. */
   readonly value: unknown
+  /** What kind of thing holds the key, for readers; it decides nothing. */
+  readonly label?: string | undefined
 }
 
 export interface Confirmed {

@@ -121,6 +121,7 @@ export interface Ask {
   readonly key: string
   readonly serial: number | undefined
   readonly value: unknown
+  readonly label?: string | undefined
   /** The entry that is to be replaced or dropped; undefined for `register`, and for an unconditional `drop`. */
   readonly since: Since | undefined
   /** How long the caller still waits. */

@@ -54,6 +54,7 @@ const slot = integer(0, SLOTS_MAX - 1)
 const holding: Schema<Holds> = oneOf('yes', 'no', 'kept')
 const number = integer(0, Number.MAX_SAFE_INTEGER)
 const key = string(NAME_BYTES_MAX)
+const label = nullable(string(NAME_BYTES_MAX))
 const serial = nullable(u48)
 const node: Schema<NodeId> = guard('a node name', isNodeId)
 /** What `cluster/` put there, and checks when it reads it. */
@@ -72,8 +73,9 @@ const entry = tuple<
     readonly [number, NodeId, number],
     readonly [number, NodeId] | null,
     unknown,
+    string | null,
   ]
->(key, node, u48, serial, since, nullable(confirmed), value)
+>(key, node, u48, serial, since, nullable(confirmed), value, label)
 type WireEntry = typeof entry extends Schema<infer T> ? T : never
 
 /** How each type reads what follows its number. */
@@ -139,9 +141,10 @@ const BODIES = {
         unknown,
         readonly [number, NodeId, number] | null,
         number,
+        string | null,
       ]
-    >(number, oneOf('register', 'replace', 'drop'), key, serial, value, nullable(since), finite),
-    ([id, kind, name, of, given, replaced, ttlMs]) => [
+    >(number, oneOf('register', 'replace', 'drop'), key, serial, value, nullable(since), finite, label),
+    ([id, kind, name, of, given, replaced, ttlMs, kindOf]) => [
       {
         type: 'ask',
         id,
@@ -149,6 +152,7 @@ const BODIES = {
         key: name,
         serial: of ?? undefined,
         value: given ?? undefined,
+        label: kindOf ?? undefined,
         since: replaced === null ? undefined : readSince(replaced),
         ttlMs,
       },
@@ -264,7 +268,17 @@ function writeMessage(m: SlotMessage): unknown[] {
       return [Id.lost, m.slot, m.n, m.key, m.serial ?? null]
     case 'ask': {
       const replaced = m.since === undefined ? null : writeSince(m.since)
-      return [Id.ask, m.id, m.kind, m.key, m.serial ?? null, m.value ?? null, replaced, m.ttlMs]
+      return [
+        Id.ask,
+        m.id,
+        m.kind,
+        m.key,
+        m.serial ?? null,
+        m.value ?? null,
+        replaced,
+        m.ttlMs,
+        m.label ?? null,
+      ]
     }
     case 'told':
       return [Id.told, m.id, m.what, writeOwner(m.owner)]
@@ -300,9 +314,10 @@ const writeEntry = (e: Entry): unknown[] => [
   writeSince(e.since),
   e.confirmed === undefined ? null : [e.confirmed.n, e.confirmed.node],
   e.value ?? null,
+  e.label ?? null,
 ]
 
-function readEntry([name, at, creation, of, from, by, given]: WireEntry): Entry {
+function readEntry([name, at, creation, of, from, by, given, kindOf]: WireEntry): Entry {
   return {
     key: name,
     home: { node: at, creation },
@@ -310,5 +325,6 @@ function readEntry([name, at, creation, of, from, by, given]: WireEntry): Entry 
     since: readSince(from),
     confirmed: by === null ? undefined : readConfirmed(by),
     value: given ?? undefined,
+    label: kindOf ?? undefined,
   }
 }
