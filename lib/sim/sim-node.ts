@@ -74,6 +74,7 @@ export class SimNode {
     // Readings of two nodes, or of two lives, mean nothing to each other; here they do not even look alike.
     this.#originMs = 1_000 * (1 + options.random.fork('origin').below(1_000_000))
     this.runtime = {
+      simulated: true,
       clock: this.#clock(),
       random: options.random.fork('node'),
       loop: this.#loop(),
