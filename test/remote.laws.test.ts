@@ -1053,3 +1053,14 @@ t.test('an error whose detail cannot be read is still an answer', async t => {
   at.run()
   t.strictSame(asked.outcome, ['ERR_START'])
 })
+
+t.test('a body of numbers alone that is longer than them is ERR_FRAME', async t => {
+  const { link, unlink, monitor, demonitor, spawnKeep } = FrameType
+  const fixed: readonly number[] = [link, unlink, monitor, demonitor, spawnKeep]
+  for (const send of SENDS.filter(([type]) => fixed.includes(type))) {
+    const { to, session, frame } = await sceneOf(send)
+    const long = Buffer.concat([frame.head, Buffer.alloc(1)])
+    const arrive = () => to.remote.frame(session, frame.type, 0, long, HEADER_BYTES, long.length)
+    t.throws(arrive, { code: 'ERR_FRAME' }, `type ${frame.type}`)
+  }
+})
