@@ -101,6 +101,8 @@ export interface RefOptions {
   readonly monitor?: Ref | undefined
 }
 
+type Waiter = (holder: Pid | undefined) => void
+
 /**
  * Resolves at every use. While the name is between holders, what is said waits, in order, until there is one or
  * `timeoutMs` is over; then calls reject with `ERR_TIMEOUT` and messages are dead letters. What was delivered once is
@@ -111,7 +113,7 @@ export class NamedRef implements UntypedRef {
   readonly #actors: Actors
   readonly #defName: string | undefined
   readonly #speaker: Process | undefined
-  #waiting: ((holder: Pid | undefined) => void)[] | undefined = undefined
+  #waiting: Set<Waiter> | undefined = undefined
 
   constructor(actors: Actors, name: string, options: RefOptions = {}) {
     this.name = name
@@ -173,10 +175,9 @@ export class NamedRef implements UntypedRef {
     const startMs = this.#actors.table.timers.now()
     let holder = this.#waiting === undefined ? this.#actors.resolve(this.name) : 'pending'
     if (holder === 'pending') {
-      holder = await new Promise<Pid | undefined>((resolve, reject) => {
-        if (!this.#wait(timeoutMs, resolve)) reject(this.#busy(tag))
-      })
-      if (holder === undefined) throw this.#nobody(tag, timeoutMs)
+      holder = await this.#holder(tag, timeoutMs, options?.signal)
+      const between = holder === undefined && this.#actors.resolve(this.name) === 'pending'
+      if (between) throw this.#nobody(tag, timeoutMs)
     }
     if (holder === undefined) {
       throw new TroupeError('ERR_NOPROC', `nobody is named ${show(this.name)} to call ${show(tag)} on`, {
@@ -202,7 +203,7 @@ export class NamedRef implements UntypedRef {
       if (pid === undefined) this.#actors.table.deadLetter(this.name, message, 'nobody took the name in time')
       else this.#tellLate(message, pid, tell)
     })
-    return waits ? 'ok' : 'full'
+    return waits === undefined ? 'full' : 'ok'
   }
 
   /** Whoever spoke has gone on meanwhile, and is not there to be told of a mistake. */
@@ -214,30 +215,61 @@ export class NamedRef implements UntypedRef {
     }
   }
 
-  /** False when too many wait already. */
-  #wait(timeoutMs: number, then: (holder: Pid | undefined) => void): boolean {
-    if (this.#waiting !== undefined) {
-      if (this.#waiting.length >= this.#actors.table.limits.nameWaitersMax) {
-        this.#actors.waitersRefused += 1
-        return false
+  /** The next holder; undefined when there is none in time. */
+  #holder(tag: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<Pid | undefined> {
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted()
+      const aborted = (): void => {
+        leave?.()
+        reject(signal?.reason)
       }
-      this.#waiting.push(then)
-      return true
+      const leave = this.#wait(timeoutMs, holder => {
+        signal?.removeEventListener('abort', aborted)
+        resolve(holder)
+      })
+      if (leave === undefined) reject(this.#busy(tag))
+      else signal?.addEventListener('abort', aborted, { once: true })
+    })
+  }
+
+  /** Each waits as long as it said itself. What is returned gives up; undefined: too many wait already. */
+  #wait(timeoutMs: number, then: Waiter): (() => void) | undefined {
+    const { timers } = this.#actors.table
+    const known = this.#waiting
+    if (known !== undefined && known.size >= this.#actors.table.limits.nameWaitersMax) {
+      this.#actors.waitersRefused += 1
+      return undefined
     }
-    const waiting = [then]
+    const waiting = known ?? new Set<Waiter>()
     this.#waiting = waiting
-    const flush = (holder: Pid | undefined): void => {
-      this.#waiting = undefined
-      for (const next of waiting) next(holder)
+    const leave = (): void => {
+      timers.cancel(timing)
+      waiting.delete(waiter)
     }
-    void this.#actors.waitFor(this.name, timeoutMs).then(flush, () => flush(undefined))
-    return true
+    const waiter = (holder: Pid | undefined): void => {
+      leave()
+      then(holder)
+    }
+    const timing = timers.after(timeoutMs, () => waiter(undefined))
+    waiting.add(waiter)
+    if (known === undefined) void this.#watch(waiting, timeoutMs)
+    return leave
+  }
+
+  /** One look-out for all; it goes on while anybody waits. */
+  async #watch(waiting: Set<Waiter>, timeoutMs: number): Promise<void> {
+    let holder = await this.#actors.waitFor(this.name, timeoutMs).catch(() => undefined)
+    while (holder === undefined && waiting.size > 0 && this.#actors.resolve(this.name) === 'pending') {
+      holder = await this.#actors.waitFor(this.name, TIMEOUT_MS).catch(() => undefined)
+    }
+    this.#waiting = undefined
+    for (const waiter of [...waiting]) waiter(holder)
   }
 
   #busy(tag: string): TroupeError {
     return new TroupeError(
       'ERR_BUSY',
-      `${this.#waiting?.length} uses of ${show(this.name)} wait for its next holder already`,
+      `${this.#waiting?.size} uses of ${show(this.name)} wait for its next holder already`,
       {
         name: this.name,
         tag,
