@@ -76,6 +76,16 @@ export class ClientRequests implements MeshListener {
     if (session.role !== 'client')
       throw new TroupeError('ERR_FRAME', `${session.peer} is a member and sent a client's request`)
     const request = checkClientRequest(this.#decode(buffer, start, end))
+    const { ready, state } = this.#options.node.health()
+    if (!ready) {
+      this.#refused += 1
+      const { code, message } = new TroupeError(
+        'ERR_STOPPED',
+        `${request.op}: the node ${this.#options.node.name} is ${state}`,
+      )
+      this.#answer(session, { id: request.id, ok: false, error: { code, message, detail: {} } })
+      return
+    }
     const client = this.#clientOf(session)
     if (client === undefined || client.open >= this.#options.limits.clientRequestsMax) {
       this.#refused += 1

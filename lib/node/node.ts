@@ -284,7 +284,7 @@ class TroupeNode implements Node {
     checkName('unregister: name', name)
     checkOptions('unregister', options, SCOPE)
     if (options?.scope === 'node') return Promise.resolve(this.#actors.table.names.unregister(name))
-    return Promise.resolve(this.#cluster.unregister(name))
+    return new Promise(resolve => resolve(this.#cluster.unregister(name)))
   }
 
   terminate(name: string, options?: WaitOptions): Promise<void> {
