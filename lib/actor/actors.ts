@@ -97,6 +97,8 @@ export interface StartOptions {
   readonly name?: string | undefined
   /** Runs before `init`; a rejection is the failure of the start. */
   readonly claim?: ((pid: Pid) => Promise<unknown>) | undefined
+  /** `init` is over, and nothing ran since. */
+  readonly started?: ((pid: Pid) => void) | undefined
   readonly timeoutMs?: number | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -386,11 +388,11 @@ export class Actors {
   ): Promise<PinnedRef> {
     const { copyLocal } = this.table
     const copied = copyLocal === undefined ? args : copyLocal(args, 'args')
-    const { name, link, monitor, claim, timeoutMs, signal } = options
+    const { name, link, monitor, claim, started, timeoutMs, signal } = options
     const parent = speaker?.pid
-    const started = this.start(def, copied, { parent, name, link, monitor, claim, timeoutMs, signal })
-    await started.done
-    return new PinnedRef(this, started.pid, { defName: def.name, speaker, monitor: started.monitor })
+    const child = this.start(def, copied, { parent, name, link, monitor, claim, started, timeoutMs, signal })
+    await child.done
+    return new PinnedRef(this, child.pid, { defName: def.name, speaker, monitor: child.monitor })
   }
 
   /** Makes the process, linked, monitored and named, and lets `init` run in a later turn. */
@@ -424,8 +426,9 @@ export class Actors {
       const starter = new Starter(options.parent, def.name, error => {
         timers.cancel(timing)
         signal?.removeEventListener('abort', aborted)
-        if (error === undefined) resolve()
-        else reject(error)
+        if (error !== undefined) return reject(error)
+        options.started?.(process.pid)
+        resolve()
       })
       process.starter = starter
       signal?.addEventListener('abort', aborted)

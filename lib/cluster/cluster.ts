@@ -66,6 +66,8 @@ interface Named {
   readonly records: Map<string, NameRecord>
   /** Its `init` is over: from here on an end is a crash and not a failed start. */
   started: boolean
+  /** The order of another node that it was made for, until that is settled. */
+  order: SpawnOrder | undefined
 }
 
 /** A part of the time for a start is left for `init`, so that an undecided name is told as what it is. */
@@ -90,11 +92,17 @@ export class Cluster implements Spawner, NameResolver, Holder {
       effects: {
         entry: name => this.#coord.entry(name),
         holding: name => this.#coord.holding(name),
-        isOrphan: entry => this.#coord.isOrphan(entry) || this.#vacatedByTheGone(entry),
+        isOrphan: entry => this.#isOrphan(entry),
         place: (name, revival, attempt) => this.#placeAgain(name, revival, attempt),
         startHere: (entry, record, revival) => this.#reviveHere(entry, record, revival),
         startThere: (node, entry, record, revival) => this.#reviveThere(node, entry, record, revival),
         forget: name => this.#forget(name),
+        failed: (name, tries, error) => {
+          // Some attempts fail while members change; one that goes on failing is said more and more seldom.
+          const level = tries > 2 && Number.isInteger(Math.log2(tries)) ? 'warn' : 'debug'
+          const text = `the process named ${show(name)} is not back after ${tries} attempts: ${show(error)}`
+          options.log[level](text, { name, tries, error })
+        },
         gaveUp: (name, reason) => {
           options.log.error(
             `the process named ${show(name)} was restarted too often and is given up: ${show(reason)}`,
@@ -136,16 +144,18 @@ export class Cluster implements Spawner, NameResolver, Holder {
     const start = startOptions(options, placement)
     const node = choose(placement, options.name, this.#view())
     if (node === undefined) throw nowhere(placement, members())
+    if (node === this.#options.self && this.#stopping) throw this.#leaving()
     if (node !== this.#options.self) return this.#spawnThere(node, speaker, def, args, options, start)
+    // What is not hosted could not be made again, not even here.
+    if (start.restart !== 'temporary') this.#hosted(def.name)
     const record = this.#record(def.name, args, start)
     const { name } = def
-    const spawned = await actors.spawnHere(speaker, isActor(def) ? def : this.#hosted(name), args, {
+    return actors.spawnHere(speaker, isActor(def) ? def : this.#hosted(name), args, {
       ...options,
       name: start.scope === 'node' ? start.name : undefined,
       claim: this.#claim(start, record, options.signal),
+      started: pid => this.#started(pid),
     })
-    this.#started(spawned.pid)
-    return spawned
   }
 
   async #spawnThere(
@@ -179,6 +189,7 @@ export class Cluster implements Spawner, NameResolver, Holder {
 
   /** As `remote/`'s `Spawner`. Rejects with `ERR_UNKNOWN_ACTOR` for what this node does not host. */
   async host(order: SpawnOrder): Promise<Pid> {
+    if (this.#stopping) throw this.#leaving()
     const def = this.#hosted(order.definition)
     const start = readStartOptions(order.options)
     const { actors, codec } = this.#needed
@@ -190,12 +201,17 @@ export class Cluster implements Spawner, NameResolver, Holder {
       link: start.link,
       name: start.scope === 'node' ? start.name : undefined,
       timeoutMs: start.timeoutMs,
-      claim: this.#claim(start, record, undefined),
+      claim: this.#claim(start, record, undefined, order),
+      started: pid => this.#started(pid),
     })
     order.born(started.pid)
     await started.done
-    this.#started(started.pid)
     return started.pid
+  }
+
+  #leaving(): TroupeError {
+    const { self } = this.#options
+    return new TroupeError('ERR_STOPPED', `spawn: the node ${self} is stopping`, { node: self })
   }
 
   #hosted(definition: string): AnyActor {
@@ -231,12 +247,23 @@ export class Cluster implements Spawner, NameResolver, Holder {
     if (process === undefined) {
       throw new TroupeError('ERR_NOPROC', `register: there is no process ${pid} on this node`, { name, pid })
     }
-    const record: NameRecord = { definition: actors.info(process).definition, revival: undefined }
-    this.#note(pid, name, record).started = true
-    await this.#names.register(name, pid, record, wait).catch(error => {
-      this.#unnote(pid, name)
+    wait.signal?.throwIfAborted()
+    const known = this.#named.get(pid.serial)?.records.get(name)
+    const record = known ?? { definition: actors.info(process).definition, revival: undefined }
+    if (known === undefined) this.#note(pid, name, record).started = true
+    const withdraw = (): void => {
+      if (this.#coord.holding(name)?.serial !== pid.serial) this.#coord.release(name, pid.serial)
+    }
+    wait.signal?.addEventListener('abort', withdraw)
+    try {
+      await this.#names.register(name, pid, record, wait)
+    } catch (error) {
+      if (known === undefined) this.#unnote(pid, name)
+      wait.signal?.throwIfAborted()
       throw error
-    })
+    } finally {
+      wait.signal?.removeEventListener('abort', withdraw)
+    }
   }
 
   /** False when nobody has it. A name of another node's process is `ERR_NAME`: only its node can free it. */
@@ -258,32 +285,48 @@ export class Cluster implements Spawner, NameResolver, Holder {
 
   /** Ends the holder of a name, with `{ shutdown: { terminated: name } }`, and deletes its record. */
   async terminate(name: string, wait: NameWait): Promise<void> {
-    const { actors } = this.#needed
-    const holder = await this.#holderOrOrphan(name, wait)
-    if (holder === undefined)
-      throw new TroupeError('ERR_NOPROC', `terminate: nobody is named ${show(name)}`, { name })
-    if (holder === 'orphan') {
-      await this.#names.drop(name, wait)
-      this.#revivals.released(name)
-      return
+    const deadline = this.#options.clock.now() + wait.timeoutMs
+    let last: Pid | undefined
+    for (;;) {
+      const left = { ...wait, timeoutMs: Math.max(0, deadline - this.#options.clock.now()) }
+      const holder = await this.#holderOrOrphan(name, left)
+      if (holder === 'orphan') {
+        await this.#names.drop(name, left)
+        return this.#revivals.released(name)
+      }
+      if (holder === undefined && last === undefined)
+        throw new TroupeError('ERR_NOPROC', `terminate: nobody is named ${show(name)}`, { name })
+      if (holder === undefined || holder === last) return
+      if (await this.#ends(holder, name, left)) return
+      last = holder
     }
+  }
+
+  /**
+   * False: it ended, but for another reason, and may be made again. The exit ends whoever does not trap exits, now;
+   * the stop behind it ends those who do, after their mail, and tells how it came out.
+   */
+  async #ends(holder: Pid, name: string, wait: NameWait): Promise<boolean> {
+    const { actors } = this.#needed
     const reason = { shutdown: { [TERMINATE]: name } }
-    await new Promise<void>((resolve, reject) => {
-      actors.run(undefined, async self => {
-        self.monitor(holder)
-        self.exit(holder, reason)
-        await self.receive(undefined, wait).then(() => resolve(), reject)
-      })
-    })
+    actors.table.exit(actors.outside, holder, reason)
+    try {
+      await actors.ref(holder, {}).stop(reason, wait)
+      return true
+    } catch (error) {
+      if (TroupeError.is(error, 'ERR_NOPROC')) return false
+      if (!TroupeError.is(error, 'ERR_EXIT')) throw error
+      return isTermination(error.detail['reason'], name)
+    }
   }
 
   async #holderOrOrphan(name: string, wait: NameWait): Promise<Pid | 'orphan' | undefined> {
     const entry = this.#coord.entry(name)
-    if (entry !== undefined && this.#coord.isOrphan(entry)) return 'orphan'
+    if (entry !== undefined && this.#isOrphan(entry)) return 'orphan'
     const holder = await this.#names.settled(name, wait)
     if (holder !== 'pending') return holder
     const still = this.#coord.entry(name)
-    if (still !== undefined && this.#coord.isOrphan(still)) return 'orphan'
+    if (still !== undefined && this.#isOrphan(still)) return 'orphan'
     throw new TroupeError(
       'ERR_TIMEOUT',
       `terminate: ${show(name)} stayed between two holders for ${wait.timeoutMs} ms`,
@@ -321,6 +364,8 @@ export class Cluster implements Spawner, NameResolver, Holder {
     this.#named.delete(pid.serial)
     const restarted = (name: string): boolean =>
       named.started &&
+      // Nobody took it over: who asked for it was told that there is none.
+      named.order?.unwanted !== true &&
       !isTermination(reason, name) &&
       Revivals.restarts(named.records.get(name)?.revival, reason)
     if (this.#stopping) {
@@ -410,6 +455,11 @@ export class Cluster implements Spawner, NameResolver, Holder {
     return alive.length === 0 ? undefined : alive[(Math.max(0, at) + attempt) % alive.length]
   }
 
+  /** Its node is gone, and its process with it. */
+  #isOrphan(entry: Entry): boolean {
+    return this.#coord.isOrphan(entry) || this.#vacatedByTheGone(entry)
+  }
+
   /** A process that crashed just before its node did: its entry has no owner, and nobody at home to make one. */
   #vacatedByTheGone(entry: Entry): boolean {
     if (entry.serial !== undefined) return false
@@ -446,20 +496,23 @@ export class Cluster implements Spawner, NameResolver, Holder {
     start: StartOptions,
     record: NameRecord,
     signal: AbortSignal | undefined,
-  ): ((pid: Pid) => Promise<unknown>) | undefined {
+    order?: SpawnOrder,
+  ): ((pid: Pid) => Promise<void>) | undefined {
     const { name, scope, replaces, timeoutMs } = start
     if (name === undefined || scope === 'node') return undefined
     const wait = { timeoutMs: timeoutMs * CLAIM_SHARE, signal }
-    return pid => {
-      this.#note(pid, name, record)
-      return replaces === undefined
-        ? this.#names.register(name, pid, record, wait)
-        : this.#names.replace(name, pid, record, replaces, wait)
+    return async pid => {
+      const named = this.#note(pid, name, record)
+      named.order = order
+      if (replaces === undefined) return this.#names.register(name, pid, record, wait)
+      await this.#names.replace(name, pid, record, replaces, wait)
+      // Whoever was made again and fails in `init` has crashed once more: its record stays, and it counts.
+      named.started = true
     }
   }
 
   #note(pid: Pid, name: string, record: NameRecord): Named {
-    const named = this.#named.get(pid.serial) ?? { pid, records: new Map(), started: false }
+    const named = this.#named.get(pid.serial) ?? { pid, records: new Map(), started: false, order: undefined }
     named.records.set(name, record)
     this.#named.set(pid.serial, named)
     return named
@@ -485,7 +538,6 @@ export class Cluster implements Spawner, NameResolver, Holder {
       claim: this.#claim(start, record, undefined),
     })
     await started.done
-    this.#started(started.pid)
     return started.pid
   }
 

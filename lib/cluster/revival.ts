@@ -38,6 +38,8 @@ export interface RevivalEffects {
   /** Removes the entry for good, sooner or later. */
   forget(name: string): void
   gaveUp(name: string, reason: ExitReason): void
+  /** An attempt failed; there will be another. */
+  failed(name: string, tries: number, error: unknown): void
 }
 
 interface Attempt {
@@ -182,6 +184,7 @@ export class Revivals {
       this.#end(attempt.name)
       return this.#giveUp(attempt.name, error.detail['reason'] ?? error)
     }
+    this.#effects.failed(attempt.name, attempt.tries, error)
     this.#soon(attempt, Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** Math.min(attempt.tries - 1, 10)))
   }
 
