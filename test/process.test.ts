@@ -244,7 +244,7 @@ t.test(
       resolve: () => holder,
       wait: (_name, timeoutMs) => new Promise(then => waits.push({ timeoutMs, then })),
     }
-    const { spawn, actors, deadLetters, clock, jump } = world(t, {
+    const { spawn, actors, deadLetters, clock, jump, move } = world(t, {
       names,
       limits: { ...LIMITS, nameWaitersMax: 4 },
     })
@@ -269,11 +269,21 @@ t.test(
 
     holder = 'pending'
     named.send('lost')
-    const late = named.call('echo', 1, { timeoutMs: 100 })
+    const late = t.rejects(named.call('echo', 1, { timeoutMs: 100 }), {
+      code: 'ERR_TIMEOUT',
+      detail: { name: 'n', timeoutMs: 100 },
+    })
     waits[1]?.then(undefined)
-    await t.rejects(late, { code: 'ERR_TIMEOUT', detail: { name: 'n', timeoutMs: 100 } })
+    await turns()
+    t.equal(waits.length, 3, 'who still waits looks out again')
+    await move(100)
+    await late
+    t.strictSame(deadLetters, [], 'a message waits longer than the call')
+    await move(4_900)
     t.match(deadLetters, [{ to: 'n', message: 'lost' }])
     holder = undefined
+    waits[2]?.then(undefined)
+    await turns()
     await t.rejects(named.call('echo', 1), { code: 'ERR_NOPROC' })
     t.equal(named.send('lost too'), 'ok')
     t.equal(deadLetters.length, 2)
