@@ -603,6 +603,7 @@ export class Actors {
       definition: process instanceof ActorProcess ? process.kind.def.name : undefined,
       names: [...(ties?.names ?? [])],
       mailbox: process.mailbox?.length ?? 0,
+      busy: process instanceof ActorProcess && process.phase === Phase.parked,
       links: ties?.links?.size ?? 0,
       monitors: ties?.monitors?.size ?? 0,
     }

@@ -245,6 +245,8 @@ export interface ProcessInfo {
   readonly definition: string | undefined
   readonly names: readonly string[]
   readonly mailbox: number
+  /** An actor whose handler returned a promise that has not settled: its mail waits. */
+  readonly busy: boolean
   readonly links: number
   readonly monitors: number
 }

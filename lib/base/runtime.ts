@@ -123,6 +123,8 @@ export interface Disk {
 export interface Runtime {
   /** Time is virtual: nothing may depend on how fast the machine is. */
   readonly simulated?: boolean | undefined
+  /** Takes down what happened inside a node, kinds and ids alone: for the event log of a simulated run. */
+  readonly record?: ((kind: string, ids: string) => void) | undefined
   readonly clock: Clock
   readonly random: Random
   readonly loop: Loop

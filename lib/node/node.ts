@@ -48,6 +48,7 @@ import { ClientRequests } from './client-requests.js'
 import { Events } from './events.js'
 import { freeze } from './freeze.js'
 import { type CheckedOptions, checkNodeOptions, type NodeOptions } from './options.js'
+import { recordDied, recordEvent, recordSignal } from './recording.js'
 import { Reports, standardLogger } from './reports.js'
 
 /** How long a stop lets mailboxes drain, and then processes end. */
@@ -111,6 +112,7 @@ class TroupeNode implements Node {
 
   constructor(runtime: Runtime, options: CheckedOptions, logger: Logger) {
     const { name, limits } = options
+    const { record } = runtime
     this.name = name
     this.#runtime = runtime
     this.#log = logger
@@ -142,7 +144,11 @@ class TroupeNode implements Node {
       attribute: options.attribute,
       countOnly: runtime.simulated === true,
       hooks: {
-        died: (pid, reason) => this.#cluster.died(pid, reason),
+        died: (pid, reason) => {
+          if (record !== undefined) recordDied(record, pid, reason)
+          this.#cluster.died(pid, reason)
+        },
+        told: record === undefined ? undefined : (pid, signal) => recordSignal(record, pid, signal),
         deadLetter: (to, message, why) => this.#deadLetter(to, message, why),
         crowded: (pid, messages) =>
           logger.warn(`the mailbox of ${pid} holds ${messages} messages`, { pid, messages }),
@@ -496,6 +502,8 @@ class TroupeNode implements Node {
 
   #tell<E extends keyof NodeEvents>(event: E, ...args: NodeEvents[E]): void {
     this.#traceOf(event)('%s %s %o', this.name, event, args[0])
+    const { record } = this.#runtime
+    if (record !== undefined) recordEvent(record, event, args[0])
     if (!this.#events.has(event)) return
     this.#untold.push(() => this.#events.emit(event, ...args))
     if (this.#untold.length > 1) return

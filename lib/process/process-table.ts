@@ -44,6 +44,8 @@ export interface ProcessHooks {
   deadLetter(to: Recipient, message: unknown, why: string): void
   /** A mailbox reached this many messages: at each power of two from 16,384. */
   crowded(pid: Pid, messages: number): void
+  /** A signal (exit, down, timer) was put into the mailbox of `pid`. Asked for by simulated runs. */
+  told?: ((pid: Pid, signal: Mail) => void) | undefined
   /** Nothing else could run for `ms`, and `pid` ran last. */
   slow(pid: Pid, ms: number): void
 }
@@ -185,6 +187,7 @@ export class ProcessTable {
   /** A signal into the mailbox, which no limit stops. */
   tell(process: Process, signal: Mail): void {
     if (process.phase === Phase.dead) return
+    this.#hooks.told?.(process.pid, signal)
     process.box().push(signal)
     if (process.phase === Phase.idle) this.scheduler.wake(process)
   }

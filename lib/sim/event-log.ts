@@ -12,6 +12,8 @@ export class EventLog {
   readonly #lines = new RingQueue<string>()
   #batch: string[] = []
   #count = 0
+  /** Is told of every line as it is written: for checkers that keep a history of their own. */
+  listener: ((atMs: number, node: string, kind: string, ids: string) => void) | undefined
 
   get count(): number {
     return this.#count
@@ -21,6 +23,7 @@ export class EventLog {
     const line = `${this.#count++} ${atMs} ${node} ${kind} ${ids}`
     this.#lines.push(line)
     if (this.#lines.length > LINES_MAX) this.#lines.shift()
+    this.listener?.(atMs, node, kind, ids)
     this.#batch.push(line)
     if (this.#batch.length === BATCH) this.#flush()
   }

@@ -75,6 +75,7 @@ export class SimNode {
     this.#originMs = 1_000 * (1 + options.random.fork('origin').below(1_000_000))
     this.runtime = {
       simulated: true,
+      record: (kind, ids) => this.#world.record(name, kind, ids),
       clock: this.#clock(),
       random: options.random.fork('node'),
       loop: this.#loop(),

@@ -22,6 +22,8 @@ import { toGrid, type World } from './world.js'
 
 /** Events at one moment of virtual time, after which a run is taken to go round in circles. */
 const EVENTS_PER_MOMENT_MAX = 100_000
+/** How much time passes between two looks at `check`. */
+const CHECK_MS = 1_000
 /** Lines of the log in an error. */
 const TAIL_LINES = 20
 
@@ -47,6 +49,8 @@ export class Simulation {
   readonly seed: number
   readonly log = new EventLog()
   readonly network: SimNetwork
+  /** Asked now and then while time passes: what is wrong, if anything. Then the run fails with it. */
+  check: (() => string | undefined) | undefined
   readonly #random: SimRandom
   readonly #ties: SimRandom
   readonly #skewMax: number
@@ -61,6 +65,7 @@ export class Simulation {
   #outstanding = 0
   #touched = false
   #running = false
+  #checkMs = 0
   #momentMs = -1
   #momentEvents = 0
 
@@ -228,12 +233,19 @@ export class Simulation {
         this.#touched = false
         await this.#drain()
         if (done()) return true
+        if (this.#nowMs >= this.#checkMs) this.#look()
       }
       this.#checkEscapes([...this.#tracked.keys()])
       return false
     } finally {
       this.#running = false
     }
+  }
+
+  #look(): void {
+    this.#checkMs = this.#nowMs + CHECK_MS
+    const wrong = this.check?.()
+    if (wrong !== undefined) throw this.#failure(wrong)
   }
 
   #step(): void {

@@ -1,243 +1,295 @@
 /**
- * One random world: nodes, a workload, faults drawn from the seed, and the history that the checkers read.
+ * One random world: a cluster, people who use it, and everything that can happen to it, all drawn from one seed.
  *
- *   boot ── workload and faults for `FAULTS_MS` ── heal, restart, resume ── quiet for `QUIET_MS` ── check
+ *   start ── workload and faults, BUSY_MS ──▶ heal all, start all ── REST_MS ──▶ checked ── all end ──▶ checked, stopped
  */
-import { type ActorRef, defineActor, type Node, type Pid, TroupeError } from '../../lib/index.js'
-import { createTestMesh, type SimRandom, type TestMesh } from '../../lib/testing.js'
+import type { ActorRef, Node } from '../../lib/actor/api.js'
+import type { Pid } from '../../lib/base/ids.js'
+import type { SimRandom } from '../../lib/sim/sim-random.js'
+import { TestMesh } from '../../lib/sim/test-mesh.js'
+import { checkBounds, checkEmpty, checkStopped } from './bounds.js'
+import { History } from './history.js'
+import { checkMessages } from './messages.js'
+import { checkNames } from './names.js'
+import { checkSignals } from './signals.js'
+import { type Command, talkerOf } from './talker.js'
+import { checkViews } from './views.js'
 
-const FAULTS_MS = 20_000
-/** A down after silence takes 5 s, a re-dial at most 2 s, a slot moves after 1 s of stillness. */
-const QUIET_MS = 30_000
-const NAMES = ['red', 'green', 'blue', 'black', 'white']
+/** How long users and faults are at it, and how long the cluster then has to come to rest. */
+const BUSY_MS = 20_000
+const REST_MS = 30_000
+/** Long enough for gauges to fall once the last process has ended. */
+const END_MS = 8_000
+/** What was said last is still on its way. */
+const LAST_WORDS_MS = 1_000
+const NAMES = ['n0', 'n1', 'n2', 'n3', 'n4', 'n5']
+const TALKERS_MAX = 24
 
-/** What a recorder heard from one sender: numbers in the order in which they came. */
-export interface Heard {
-  readonly from: string
-  readonly numbers: readonly number[]
-}
+type Talker = ActorRef<ReturnType<typeof talkerOf>>
 
-const recorder = defineActor('recorder', {
-  init: (_args, ctx) => {
-    ctx.trapExit(true) // it is linked by processes of nodes that go
-    return { heard: new Map<string, number[]>() }
-  },
-  calls: {
-    heard: state => [...state.heard].map(([from, numbers]): Heard => ({ from, numbers })),
-  },
-  casts: {
-    note(state, { from, n }: { from: string; n: number }) {
-      const numbers = state.heard.get(from) ?? []
-      numbers.push(n)
-      state.heard.set(from, numbers)
-    },
-  },
-})
-
-const named = defineActor('named', {
-  init: (start: number) => ({ value: start }),
-  calls: { add: (state, by: number) => (state.value += by) },
-})
-
-/** A monitor or a link across nodes, and how often its end was told. */
-export interface Watch {
-  readonly kind: 'monitor' | 'link'
-  readonly watcher: Pid
-  readonly watched: Pid
-  readonly told: unknown[]
-}
-
-export interface World {
+export interface WorldResult {
   readonly seed: number
+  readonly hash: string
+  readonly violations: readonly string[]
+  readonly events: number
+  readonly log: readonly string[]
+  readonly history: History
+}
+
+/** Everything a checker is given. */
+export interface Checked {
   readonly mesh: TestMesh
-  readonly names: readonly string[]
-  readonly watches: Watch[]
-  /** `observer node`, for every session that an observer saw end. */
-  readonly lost: Set<string>
-  /** What recorders heard, per recorder, at the end of the run. */
-  readonly heard: Map<string, readonly Heard[]>
-  /** How many numbers each sender sent to each recorder and was not refused. */
-  readonly sent: Map<string, number>
-  /** What was asked of a node and has not ended yet, in either way. */
-  readonly waiting: Map<symbol, { readonly node: Node; readonly what: string }>
-  /** Rejections with an error that is none of ours. */
-  readonly strange: unknown[]
+  readonly history: History
 }
 
-export async function play(seed: number): Promise<World> {
-  const count = seed % 4 === 0 ? 5 : 3
-  const mesh = await createTestMesh({ nodes: count, seed, actors: [recorder, named] })
-  // Who starts at the same moment may resolve before the last pair has met.
-  await mesh.runUntil(() => mesh.nodes.every(node => node.nodes().length === count - 1), { limitMs: 30_000 })
-  const names = mesh.nodes.map(node => node.name as string)
-  const world: World = {
-    seed,
-    mesh,
-    names,
-    watches: [],
-    lost: new Set(),
-    heard: new Map(),
-    sent: new Map(),
-    waiting: new Map(),
-    strange: [],
+class World implements Checked {
+  readonly history = new History()
+  readonly mesh: TestMesh
+  readonly #names: readonly string[]
+  readonly #random: SimRandom
+  readonly #def: ReturnType<typeof talkerOf>
+  readonly #talkers: Talker[] = []
+  readonly #down = new Set<string>()
+  readonly #paused = new Set<string>()
+  #resting = false
+
+  constructor(seed: number) {
+    const size = seed % 4 === 0 ? 5 : 3
+    this.#names = ['a', 'b', 'c', 'd', 'e'].slice(0, size)
+    this.#def = talkerOf(this.history, () => this.mesh.nowMs)
+    this.mesh = new TestMesh({ nodes: this.#names, seed, actors: [this.#def] })
+    this.mesh.log.listener = (...line) => this.#note(...line)
+    this.#random = this.mesh.simulation.random('world')
   }
-  const random = mesh.simulation.random('world')
-  for (const node of mesh.nodes) watchSessions(world, node)
-  const recorders = await mesh.run(Promise.all(mesh.nodes.map(node => node.spawn(recorder))))
-  for (const node of mesh.nodes) startSenders(world, node, recorders, random.fork(`sender ${node.name}`))
-  scheduleWork(world, random.fork('work'), recorders)
-  scheduleFaults(world, random.fork('faults'))
-  await mesh.advance(FAULTS_MS)
-  await calm(world)
-  await mesh.advance(QUIET_MS)
-  for (const ref of recorders) {
-    const home = mesh.nodes.find(node => node.name === ref.pid.node)
-    if (home === undefined || home.self.creation !== ref.pid.creation) continue
-    world.heard.set(ref.pid.toString(), await mesh.run(ref.call('heard')))
+
+  async run(): Promise<void> {
+    const late = this.#names.at(-1) as string
+    this.#down.add(late)
+    for (const name of this.#names) if (name !== late) this.#boot(name)
+    this.#plan()
+    this.mesh.simulation.after(1_000 + this.#random.below(5_000), () => this.#boot(late))
+    await this.mesh.advance(BUSY_MS)
+    this.#rest()
+    await this.mesh.advance(REST_MS)
   }
-  return world
-}
 
-function watchSessions(world: World, node: Node): void {
-  node.on('nodedown', ({ node: other, creation }) => world.lost.add(`${node.self} ${other} ${creation}`))
-}
+  /** All processes end, records of names first. */
+  async end(): Promise<void> {
+    const first = this.mesh.nodes[0]
+    for (const { name } of first?.names() ?? [])
+      await this.mesh
+        .wait((first as Node).terminate(name))
+        .catch(error => this.history.wrong.push(`I6: ${error}`))
+    for (const node of this.mesh.nodes) for (const { pid } of node.processes()) node.exit(pid, 'kill')
+    await this.mesh.advance(END_MS)
+  }
 
-/** One process per node that casts numbers to every recorder of other nodes, and monitors and links some. */
-function startSenders(
-  world: World,
-  node: Node,
-  recorders: readonly ActorRef<typeof recorder>[],
-  random: SimRandom,
-): void {
-  const others = recorders.filter(ref => ref.pid.node !== node.name)
-  node.run(
-    async self => {
-      const numbers = new Map(others.map(ref => [ref, 0]))
-      for (const ref of others) watch(world, self.self, ref.pid, node)
-      for (;;) {
-        for (const ref of others) {
-          const n = (numbers.get(ref) ?? 0) + 1
-          if (self.cast(ref, 'note', { from: self.self.toString(), n }) === 'full') continue
-          numbers.set(ref, n)
-          world.sent.set(`${self.self} ${ref.pid}`, n)
-        }
-        await self.receive(() => false, { timeoutMs: 20 + random.below(200) }).catch(expectTimeout)
-      }
-    },
-    { trapExit: true },
-  )
-}
+  #plan(): void {
+    const random = this.mesh.simulation.random('plan')
+    for (let ms = 500; ms < BUSY_MS; ms += 10 + random.below(60)) {
+      this.mesh.simulation.after(ms, () => this.#use())
+    }
+    for (let ms = 3_000; ms < BUSY_MS; ms += 300 + random.below(3_000)) {
+      this.mesh.simulation.after(ms, () => this.#hurt())
+    }
+  }
 
-const expectTimeout = (error: unknown): void => {
-  if (!TroupeError.is(error, 'ERR_TIMEOUT')) throw error
-}
+  // ---- users ----
 
-/** A process of its own for each watch, so that what it is told is told by this watch alone. */
-function watch(world: World, _of: Pid, watched: Pid, node: Node): void {
-  for (const kind of ['monitor', 'link'] as const) {
-    node.run(
-      async self => {
-        const entry: Watch = { kind, watcher: self.self, watched, told: [] }
-        world.watches.push(entry)
-        if (kind === 'monitor') self.monitor(watched)
-        else self.link(watched)
-        for (;;) {
-          const signal = (await self.receive()) as { reason: unknown }
-          entry.told.push(signal.reason)
-        }
-      },
-      { trapExit: true },
+  #use(): void {
+    const node = this.#pick(this.mesh.nodes.filter(({ name }) => !this.#paused.has(name)))
+    if (node === undefined) return
+    const mine = this.#talkers.filter(({ pid }) => pid.node === node.name && this.#lives(node, pid))
+    if (mine.length < 3) return this.#spawn(node, undefined)
+    const from = this.#pick(mine) as Talker
+    const to = this.#pick(this.#talkers) as Talker
+    const say = (command: Command): void => void node.send(from.pid, command)
+    const dice = this.#random.below(100)
+    if (dice < 50) say({ do: 'say', to: to.pid, count: 1 + this.#random.below(12) })
+    else if (dice < 62) say({ do: 'watch', to: to.pid })
+    else if (dice < 66) say({ do: 'unwatch', to: to.pid })
+    else if (dice < 72) say({ do: 'tie', to: to.pid })
+    else if (dice < 75) say({ do: 'untie', to: to.pid })
+    else if (dice < 84) say({ do: 'ask', to, timeoutMs: 500 + this.#random.below(4_500) })
+    else if (dice < 88) say({ do: 'leave' })
+    else if (dice < 90) node.exit(from.pid, 'kill')
+    else this.#spawn(node, this.#pick(NAMES))
+  }
+
+  #lives(node: Node, pid: Pid): boolean {
+    return node.self.creation === pid.creation && node.isAlive(pid)
+  }
+
+  #spawn(node: Node, name: string | undefined): void {
+    if (this.#talkers.length > TALKERS_MAX) this.#talkers.shift()
+    const on = this.#pick([undefined, 'ring', ...this.#names])
+    const restart = this.#pick(['permanent', 'temporary'] as const)
+    const options = name === undefined ? {} : { name, on, restart }
+    const spawned = node.spawn(this.#def, name ?? null, options)
+    // Refusals are answers; what they leave behind is checked at the end.
+    spawned.then(
+      ref => this.#spawned(ref),
+      () => {},
     )
   }
-}
 
-/** Names are taken, called, terminated; some restart wherever they are lost. */
-function scheduleWork(
-  world: World,
-  random: SimRandom,
-  recorders: readonly ActorRef<typeof recorder>[],
-): void {
-  const { mesh } = world
-  for (let at = 200; at < FAULTS_MS; at += 100 + random.below(400)) {
-    mesh.simulation.after(at, () => {
-      const nodes = mesh.nodes
-      const node = nodes[random.below(nodes.length)]
-      const name = NAMES[random.below(NAMES.length)] as string
-      const what = random.below(10)
-      if (node === undefined) return
-      if (what < 4) {
-        const on = random.chance(0.5) ? 'ring' : undefined
-        const restart = random.chance(0.5) ? 'permanent' : 'temporary'
-        follow(world, node, `spawn ${name}`, node.spawn(named, 0, { name, on, restart, timeoutMs: 5_000 }))
-      } else if (what < 8) {
-        follow(world, node, `call ${name}`, node.named(name, named).call('add', 1, { timeoutMs: 3_000 }))
-      } else if (what === 8) {
-        follow(world, node, `terminate ${name}`, node.terminate(name, { timeoutMs: 3_000 }))
-      } else {
-        const ref = recorders[random.below(recorders.length)] as ActorRef<typeof recorder>
-        follow(
-          world,
-          node,
-          `call ${name}`,
-          node.whereis(name, named)?.call('add', 1) ?? node.send(ref.pid, 'plain'),
-        )
-      }
+  #spawned(ref: Talker): void {
+    const home = this.#homeOf(ref.pid)
+    if (home !== undefined) this.#talkers.push(ref)
+  }
+
+  #homeOf(pid: Pid): Node | undefined {
+    return this.mesh.nodes.find(node => node.name === pid.node && this.#lives(node, pid))
+  }
+
+  // ---- faults ----
+
+  #hurt(): void {
+    const [a, b] = this.#two()
+    const dice = this.#random.below(8)
+    if (dice === 0) this.#cut(a, b, 'cut')
+    else if (dice === 1) this.#cut(a, b, 'cutOneWay')
+    else if (dice === 2) this.#reset(a, b)
+    else if (dice === 3) this.#pause(a)
+    else if (dice === 4) this.#isolate(a)
+    else if (dice === 5) this.#fell(a, 'crash')
+    else this.#fell(a, 'kill')
+  }
+
+  #cut(a: string, b: string, how: 'cut' | 'cutOneWay'): void {
+    this.#fault(how, a, b)
+    this.mesh.network[how](a, b)
+    this.#after(200 + this.#random.below(9_000), () => {
+      this.#fault('heal', a, b)
+      this.mesh.network.heal(a, b)
     })
+  }
+
+  #isolate(a: string): void {
+    const others = this.#names.filter(name => name !== a)
+    this.#fault('isolate', ...this.#names)
+    this.mesh.network.partition([a], others)
+    this.#after(200 + this.#random.below(12_000), () => {
+      this.#fault('heal', ...this.#names)
+      for (const other of others) this.mesh.network.heal(a, other)
+    })
+  }
+
+  #reset(a: string, b: string): void {
+    this.#fault('reset', a, b)
+    this.mesh.network.reset(a, b)
+  }
+
+  #pause(name: string): void {
+    if (this.#down.has(name) || this.#paused.has(name)) return
+    this.#fault('pause', name)
+    this.#paused.add(name)
+    this.mesh.pause(name)
+    this.#after(100 + this.#random.below(8_000), () => this.#resume(name))
+  }
+
+  #resume(name: string): void {
+    if (!this.#paused.delete(name)) return
+    this.#fault('resume', name)
+    this.mesh.resume(name)
+  }
+
+  #fell(name: string, how: 'kill' | 'crash'): void {
+    if (this.#down.size > 0 || this.#paused.has(name)) return
+    this.#fault(how, name)
+    this.#down.add(name)
+    this.mesh[how](name)
+    this.#after(50 + this.#random.below(6_000), () => this.#boot(name))
+  }
+
+  #boot(name: string): void {
+    if (this.mesh.nodes.some(node => node.name === name)) return
+    this.#down.delete(name)
+    this.#fault('boot', name)
+    for (const peer of this.#names) this.history.sessions.delete(`${name} ${peer}`)
+    // Refused while the cluster still takes its last life for alive: then it tries again, as a service manager would.
+    this.mesh.boot(name).then(
+      () => {},
+      error => this.#again(name, error),
+    )
+  }
+
+  #again(name: string, error: unknown): void {
+    this.mesh.log.record(this.mesh.nowMs, name, 'refused', (error as { code?: string }).code ?? `${error}`)
+    this.mesh.kill(name)
+    this.mesh.simulation.after(1_000, () => this.#boot(name))
+  }
+
+  /** Sessions as the nodes themselves took them down, from their first moment on. */
+  #note(atMs: number, node: string, kind: string, ids: string): void {
+    if (kind !== 'nodeup' && kind !== 'nodedown') return
+    const [peer, creation] = ids.split(' ') as [string, string]
+    this.history
+      .sessionsOf(node, peer)
+      .push({ kind: kind === 'nodeup' ? 'up' : 'down', atMs, creation: Number(creation) })
+  }
+
+  #after(ms: number, fn: () => void): void {
+    this.mesh.simulation.after(ms, () => {
+      if (!this.#resting) fn()
+    })
+  }
+
+  #rest(): void {
+    this.#resting = true
+    this.mesh.network.heal()
+    for (const name of [...this.#paused].sort()) this.#resume(name)
+    for (const name of [...this.#down].sort()) this.#boot(name)
+    this.#fault('rest', ...this.#names)
+  }
+
+  #fault(kind: string, ...nodes: string[]): void {
+    this.history.faults.push({ kind, atMs: this.mesh.nowMs, nodes })
+    this.mesh.log.record(this.mesh.nowMs, '', `fault ${kind}`, nodes.join(' '))
+  }
+
+  #two(): [string, string] {
+    const first = this.#random.below(this.#names.length)
+    const second = (first + 1 + this.#random.below(this.#names.length - 1)) % this.#names.length
+    return [this.#names[first] as string, this.#names[second] as string]
+  }
+
+  #pick<T>(from: readonly T[]): T | undefined {
+    return from[this.#random.below(from.length)]
   }
 }
 
-function follow(world: World, node: Node, what: string, outcome: unknown): void {
-  const id = Symbol(what)
-  world.waiting.set(id, { node, what })
-  Promise.resolve(outcome).then(
-    () => void world.waiting.delete(id),
-    error => {
-      world.waiting.delete(id)
-      if (!TroupeError.is(error)) world.strange.push(error)
-    },
-  )
-}
-
-function scheduleFaults(world: World, random: SimRandom): void {
-  const { mesh, names } = world
-  const { network } = mesh
-  const pick = (): string => names[random.below(names.length)] as string
-  for (let at = 1_000; at < FAULTS_MS - 1_000; at += 500 + random.below(4_000)) {
-    const lastMs = 200 + random.below(9_000)
-    const kind = random.below(6)
-    const [a, b] = [pick(), pick()]
-    mesh.simulation.after(at, () => {
-      if (kind === 0 && a !== b) network.cut(a, b)
-      else if (kind === 1 && a !== b) network.cutOneWay(a, b)
-      else if (kind === 2 && a !== b) network.reset(a, b)
-      else if (kind === 3) network.partition([a])
-      else if (kind === 4 && isUp(world, a) && mesh.nodes.length > 1) mesh.kill(a)
-      else if (kind === 5 && isUp(world, a)) mesh.pause(a)
-    })
-    mesh.simulation.after(Math.min(at + lastMs, FAULTS_MS), () => {
-      if (kind === 4) restart(world, a)
-      else if (kind === 5 && isUp(world, a)) mesh.resume(a)
-      else network.heal()
-    })
+/** Runs the world of one seed and checks it. Never rejects. */
+export async function runWorld(seed: number): Promise<WorldResult> {
+  const world = new World(seed)
+  const { history, mesh } = world
+  const violations: string[] = []
+  const unhandled = (error: unknown): void => void violations.push(`I17: an unhandled rejection: ${error}`)
+  process.on('unhandledRejection', unhandled)
+  try {
+    await world.run()
+    violations.push(
+      ...[checkViews, checkMessages, checkSignals, checkNames, checkBounds].flatMap(check => check(world)),
+    )
+    await world.end()
+    violations.push(...checkEmpty(world))
+    await mesh.stop()
+    await mesh.advance(LAST_WORDS_MS)
+    violations.push(...checkStopped(world))
+  } catch (error) {
+    const { message, cause, stack } = error as Error
+    violations.push(
+      `I17: ${message}${cause === undefined ? '' : `\n  cause: ${(cause as Error).stack}`}\n${stack}`,
+    )
+  } finally {
+    process.off('unhandledRejection', unhandled)
   }
-}
-
-const isUp = ({ mesh }: World, name: string): boolean => mesh.nodes.some(node => node.name === name)
-
-function restart(world: World, name: string): void {
-  if (isUp(world, name) || world.mesh.simulation.node(name).alive) return
-  world.mesh.boot(name).then(
-    node => watchSessions(world, node),
-    error => world.strange.push(error),
-  )
-}
-
-/** No more faults: everything heals, everybody is up. */
-async function calm(world: World): Promise<void> {
-  world.mesh.network.heal()
-  for (const name of world.names) {
-    if (isUp(world, name)) world.mesh.resume(name)
-    else restart(world, name)
+  return {
+    seed,
+    hash: mesh.log.hash(),
+    violations: [...history.wrong, ...violations],
+    events: mesh.log.count,
+    log: mesh.log.tail(),
+    history,
   }
-  await world.mesh.runUntil(() => world.mesh.nodes.length === world.names.length, { limitMs: 60_000 })
 }
