@@ -1,7 +1,8 @@
 import t from 'tap'
 import { defineActor } from '../lib/index.js'
 import { createTestMesh } from '../lib/testing.js'
-import { keptSeeds, runSeed } from './sim/run.js'
+import { keptSeeds } from './sim/run.js'
+import { runSeed } from './sim/world.js'
 
 t.setTimeout(300_000)
 
@@ -34,6 +35,15 @@ t.test('a test mesh is a whole cluster: it joins, loses nodes, gets them back, a
   await mesh.runUntil(() => others().join() === 'b c,a c,a b', { limitMs: 5_000 })
   await mesh.stop()
   t.strictSame(mesh.nodes, [])
+})
+
+const stuck = defineActor('stuck', { init: () => ({}), calls: { never: () => new Promise<void>(() => {}) } })
+
+t.test('a handler that waits for something real fails the run, by the name of its process', async t => {
+  const mesh = await createTestMesh({ nodes: 1, seed: 2, actors: [stuck] })
+  const ref = await mesh.run(mesh.node('a').spawn(stuck))
+  await t.rejects(mesh.run(ref.call('never', undefined, { timeoutMs: 100 })), { code: 'ERR_TIMEOUT' })
+  await t.rejects(mesh.advance(5_000), { message: /a handler of <a\..*> \(stuck\) escaped the simulation/ })
 })
 
 const left = defineActor('left', { init: () => ({}), calls: { side: () => 'left' } })

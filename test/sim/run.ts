@@ -8,31 +8,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { violations } from './checks.js'
-import { play } from './world.js'
-
-export interface Outcome {
-  readonly seed: number
-  readonly hash: string
-  readonly events: number
-  readonly violations: readonly string[]
-  readonly tail: readonly string[]
-}
-
-/** Plays one world. What it throws is a violation like any other. */
-export async function runSeed(seed: number): Promise<Outcome> {
-  try {
-    const world = await play(seed)
-    const found = violations(world)
-    const { log } = world.mesh
-    const outcome = { seed, hash: log.hash(), events: log.count, violations: found, tail: log.tail(200) }
-    await world.mesh.stop()
-    return outcome
-  } catch (error) {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    return { seed, hash: '', events: 0, violations: [`thrown: ${text}`], tail: [] }
-  }
-}
+import { runSeed } from './world.js'
 
 /** Seeds that once failed: files named by their number, in `test/seeds`. */
 export function keptSeeds(): number[] {

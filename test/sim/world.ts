@@ -22,18 +22,18 @@ const REST_MS = 30_000
 const END_MS = 8_000
 /** What was said last is still on its way. */
 const LAST_WORDS_MS = 1_000
+const TAIL_LINES = 200
 const NAMES = ['n0', 'n1', 'n2', 'n3', 'n4', 'n5']
 const TALKERS_MAX = 24
 
 type Talker = ActorRef<ReturnType<typeof talkerOf>>
 
-export interface WorldResult {
+export interface Outcome {
   readonly seed: number
   readonly hash: string
-  readonly violations: readonly string[]
   readonly events: number
-  readonly log: readonly string[]
-  readonly history: History
+  readonly violations: readonly string[]
+  readonly tail: readonly string[]
 }
 
 /** Everything a checker is given. */
@@ -56,8 +56,8 @@ class World implements Checked {
   constructor(seed: number) {
     const size = seed % 4 === 0 ? 5 : 3
     this.#names = ['a', 'b', 'c', 'd', 'e'].slice(0, size)
-    this.#def = talkerOf(this.history, () => this.mesh.nowMs)
-    this.mesh = new TestMesh({ nodes: this.#names, seed, actors: [this.#def] })
+    this.#def = talkerOf(this.history, () => this.mesh.simulation.nowMs)
+    this.mesh = new TestMesh({ nodes: this.#names, seed, actors: [this.#def] }, this.#names)
     this.mesh.log.listener = (...line) => this.#note(...line)
     this.#random = this.mesh.simulation.random('world')
   }
@@ -78,7 +78,7 @@ class World implements Checked {
     const first = this.mesh.nodes[0]
     for (const { name } of first?.names() ?? [])
       await this.mesh
-        .wait((first as Node).terminate(name))
+        .run((first as Node).terminate(name))
         .catch(error => this.history.wrong.push(`I6: ${error}`))
     for (const node of this.mesh.nodes) for (const { pid } of node.processes()) node.exit(pid, 'kill')
     await this.mesh.advance(END_MS)
@@ -215,7 +215,12 @@ class World implements Checked {
   }
 
   #again(name: string, error: unknown): void {
-    this.mesh.log.record(this.mesh.nowMs, name, 'refused', (error as { code?: string }).code ?? `${error}`)
+    this.mesh.log.record(
+      this.mesh.simulation.nowMs,
+      name,
+      'refused',
+      (error as { code?: string }).code ?? `${error}`,
+    )
     this.mesh.kill(name)
     this.mesh.simulation.after(1_000, () => this.#boot(name))
   }
@@ -244,8 +249,8 @@ class World implements Checked {
   }
 
   #fault(kind: string, ...nodes: string[]): void {
-    this.history.faults.push({ kind, atMs: this.mesh.nowMs, nodes })
-    this.mesh.log.record(this.mesh.nowMs, '', `fault ${kind}`, nodes.join(' '))
+    this.history.faults.push({ kind, atMs: this.mesh.simulation.nowMs, nodes })
+    this.mesh.log.record(this.mesh.simulation.nowMs, '', `fault ${kind}`, nodes.join(' '))
   }
 
   #two(): [string, string] {
@@ -260,7 +265,7 @@ class World implements Checked {
 }
 
 /** Runs the world of one seed and checks it. Never rejects. */
-export async function runWorld(seed: number): Promise<WorldResult> {
+export async function runSeed(seed: number): Promise<Outcome> {
   const world = new World(seed)
   const { history, mesh } = world
   const violations: string[] = []
@@ -289,7 +294,6 @@ export async function runWorld(seed: number): Promise<WorldResult> {
     hash: mesh.log.hash(),
     violations: [...history.wrong, ...violations],
     events: mesh.log.count,
-    log: mesh.log.tail(),
-    history,
+    tail: mesh.log.tail(TAIL_LINES),
   }
 }
