@@ -184,8 +184,11 @@ t.test('a death tells link and monitor once, behind the messages; the forgotten 
   ])
 })
 
-t.test('nobody, another life and no session are answered later, in order', async t => {
-  const { a, p, run } = pair()
+t.test('nobody, an earlier life and no session are answered later, in order', async t => {
+  const [a, b] = [makeNode('a', 1), makeNode('b', 2)]
+  join(a, makeNode('b', 7)).cut()
+  const { run } = join(a, b)
+  const p = a.born()
   const [ghost, old, far] = [
     new Pid('b' as NodeId, 2, 99),
     new Pid('b' as NodeId, 7, 1),
@@ -208,6 +211,22 @@ t.test('nobody, another life and no session are answered later, in order', async
   t.strictSame(
     a.log.map(entry => (entry as unknown[]).at(-1)),
     ['noproc', 'noproc', 'noconnection', 'noconnection', 'noproc', 'noproc'],
+  )
+})
+
+t.test('of a life that was never met nothing is known, not even that it is over', async t => {
+  const { a, p, run } = pair()
+  const next = new Pid('b' as NodeId, 7, 1)
+  const request = new Asked('get', 0, p)
+  a.remote.request(next, request)
+  a.remote.link(p, next)
+  a.remote.monitor(p, a.ids.newRef(), next)
+  a.turn()
+  run()
+  t.strictSame(request.outcome, ['ERR_NOCONNECTION'])
+  t.strictSame(
+    a.log.map(entry => (entry as unknown[]).at(-1)),
+    ['noconnection', 'noconnection'],
   )
 })
 

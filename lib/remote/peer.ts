@@ -19,7 +19,7 @@ import { Reasons } from './reasons.js'
 
 export type RemoteLimits = Pick<
   Limits,
-  'messageBytesMax' | 'pendingCallsMax' | 'peerEntriesMax' | 'peerSpawnsMax' | 'reasonBytesMax'
+  'messageBytesMax' | 'membersMax' | 'pendingCallsMax' | 'peerEntriesMax' | 'peerSpawnsMax' | 'reasonBytesMax'
 >
 
 /** What all peers of one node share. */

@@ -60,11 +60,16 @@ export const createRemote = (options: RemoteOptions): Remoting => new Sessions(o
 /** Type 38, an acknowledgement of UNLINK, is not in use. */
 const TYPES: readonly number[] = [32, 33, 34, 35, 36, 37, 39, 40, 41, 42, 43, 44, 45, 46, 47]
 
+/** Lives of one node that are remembered. What is said of older ones is `noconnection`, which is true as well. */
+const LIVES_MAX = 8
+
 class Sessions implements Remoting {
   readonly types = TYPES
   readonly #shared: Shared
   readonly #loop: Loop
   readonly #peers = new Map<NodeId | string, Peer>()
+  /** Lives of other nodes that had a session here, the latest last. */
+  readonly #met = new Map<NodeId, readonly number[]>()
   readonly #hosts: Hosts
   readonly #asks: Asks
   readonly #incoming: Incoming
@@ -227,7 +232,9 @@ class Sessions implements Remoting {
   }
 
   sessionUp(session: Session): void {
-    if (session.role === 'member') this.#peers.set(session.peer, new Peer(session, this.#shared))
+    if (session.role !== 'member') return
+    this.#peers.set(session.peer, new Peer(session, this.#shared))
+    this.#meet(session)
   }
 
   frame(session: Session, type: number, flags: number, buffer: Buffer, start: number, end: number): void {
@@ -280,8 +287,23 @@ class Sessions implements Remoting {
   }
 
   /** Why there is no peer: the node has another life now, or is out of reach. */
+  /**
+   * What is known of somebody without a session. A life that had one, before the life that has it now, is over. Of one
+   * that never had it nothing is known: it may be the next one, which somebody else met before us.
+   */
   #absence(to: Pid | NameOnNode): 'noproc' | 'noconnection' {
-    return this.#peers.has(to.node) ? 'noproc' : 'noconnection'
+    if (!this.#peers.has(to.node) || !(to instanceof Pid)) return 'noconnection'
+    return this.#met.get(to.node)?.includes(to.creation) === true ? 'noproc' : 'noconnection'
+  }
+
+  #meet({ peer, creation }: Session): void {
+    const met = (this.#met.get(peer) ?? []).filter(life => life !== creation)
+    this.#met.delete(peer)
+    this.#met.set(peer, [...met, creation].slice(-LIVES_MAX))
+    for (const oldest of this.#met.keys()) {
+      if (this.#met.size <= this.#shared.limits.membersMax) break
+      this.#met.delete(oldest)
+    }
   }
 
   #lost(to: Pid | NameOnNode, message: unknown): Sent {
