@@ -5,6 +5,8 @@ const PID = /^<(.*)\.([0-9a-f]{12})\.(\d+)>$/
 
 export const nodeOf = (pid: string): string => PID.exec(pid)?.[1] as string
 
+export const creationOf = (pid: string): number => Number.parseInt(PID.exec(pid)?.[2] as string, 16)
+
 /** Undefined when that life of its node is over. */
 export function homeOf(mesh: TestMesh, pid: string): { readonly alive: boolean } | undefined {
   const [, name, creation] = PID.exec(pid) as unknown as [string, string, string]

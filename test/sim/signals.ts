@@ -3,7 +3,7 @@
  * I4: nobody hears of a lost connection that was not lost, and no connection is lost without a cause.
  */
 import type { History, LinkRecord, WatchRecord } from './history.js'
-import { isAlive, nodeOf } from './homes.js'
+import { creationOf, isAlive, nodeOf } from './homes.js'
 import type { Checked } from './world.js'
 
 /** How far back the cause of a lost session may lie: a suspicion and its slow relatives. */
@@ -57,11 +57,11 @@ function wrongLink({ mesh }: Checked, link: LinkRecord): string | undefined {
   return undefined
 }
 
-/** Whether the watcher's node had no session with the other at some moment of the monitor's life. */
+/** Whether the watcher's node had no session with that life of the other at some moment of the monitor's life. */
 function wasLost(history: History, watcher: string, watched: string, fromMs: number, toMs: number): boolean {
   const events = history.sessionsOf(nodeOf(watcher), nodeOf(watched))
   const before = events.filter(({ atMs }) => atMs <= fromMs).at(-1)
-  if (before === undefined || before.kind === 'down') return true
+  if (before?.kind !== 'up' || before.creation !== creationOf(watched)) return true
   return events.some(({ kind, atMs }) => kind === 'down' && atMs >= fromMs && atMs <= toMs + 1)
 }
 
