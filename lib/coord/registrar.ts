@@ -746,7 +746,12 @@ export class Registrar {
   #reviveOrphans(slot: Slot, role: Role): void {
     const { view, table, effects, counters } = this.#core
     for (const entry of table.inSlot(slot.index)) {
-      if (entry.value === undefined || isUp(view.of(entry.home))) continue
+      if (entry.value === undefined) continue
+      if (isUp(view.of(entry.home))) {
+        // Back in the same term: whoever was to revive it has stopped, and must be asked anew when it goes again.
+        role.revived.delete(entry.key)
+        continue
+      }
       const line = role.lines.get(entry.key)
       if (line !== undefined && line.contest.length > 0) continue
       if (sameEntry(role.revived.get(entry.key), entry)) continue
