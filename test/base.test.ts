@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { show, TroupeError } from '../lib/base/errors.js'
 import { IdSpace } from '../lib/base/id-space.js'
+import { IdTable } from '../lib/base/id-table.js'
 import {
   compareIds,
   isNodeId,
@@ -160,6 +161,44 @@ t.test('a ring queue keeps its order past many doublings and gives the storage o
 })
 
 // --- ids ------------------------------------------------------------------------------------------------------------
+
+t.test('a table of ids holds what a Map would, whatever is taken and however long it stays', async t => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.constantFrom('add', 'take', 'ask'), fc.nat(40), fc.nat(300)), { maxLength: 400 }),
+      steps => {
+        const table = new IdTable<{ readonly id: number }>()
+        const model = new Map<number, { readonly id: number }>()
+        let last = 2 ** 31 - 64 // across the border of what bit operations know
+        for (const [step, gap, back] of steps) {
+          const id = last - back
+          if (step === 'add') {
+            last += 1 + gap
+            const value = { id: last }
+            table.add(last, value)
+            model.set(last, value)
+          } else if (table.get(id) !== model.get(id)) return false
+          else if (step === 'take') {
+            if (table.take(id) !== model.get(id)) return false
+            model.delete(id)
+          }
+        }
+        return table.size === model.size && `${table.ids()}` === `${[...model.keys()]}`
+      },
+    ),
+    { numRuns: 500 },
+  )
+  const table = new IdTable<object>()
+  const kept = {}
+  for (let id = 1; id <= 100_000; id++) {
+    table.add(id, kept)
+    if (id % 1_000 !== 0) table.take(id)
+  }
+  t.strictSame(
+    table.ids(),
+    Array.from({ length: 100 }, (_, i) => (i + 1) * 1_000),
+  )
+})
 
 t.test('a node name is 1 to 64 of a-z, 0-9, _ . - and no reserved word', async t => {
   for (const good of ['a', '0', 'a1', 'node-1.rack_2', 'x'.repeat(64)]) t.equal(parseNodeId(good), good, good)

@@ -4,6 +4,7 @@ import t from 'tap'
 import { TroupeError } from '../lib/base/errors.js'
 import { compareIds, type NodeId } from '../lib/base/ids.js'
 import type { Member } from '../lib/base/member.js'
+import type { Loop, Stream } from '../lib/base/runtime.js'
 import { admit } from '../lib/mesh/admission.js'
 import { Detector, DOWN_MS, HEARTBEAT_MS, SUSPECT_MS, TICK_MS } from '../lib/mesh/detector.js'
 import { DialPlan } from '../lib/mesh/dial-plan.js'
@@ -12,6 +13,8 @@ import { clusterOf } from '../lib/mesh/full-mesh.js'
 import { Acceptor, type Claim, Dialler, keysOf, type Step } from '../lib/mesh/handshake.js'
 import { Lanes, type Out, Window } from '../lib/mesh/lanes.js'
 import { Membership } from '../lib/mesh/membership.js'
+import { outFrame } from '../lib/mesh/mesh.js'
+import { SlabWriter } from '../lib/mesh/slab-writer.js'
 import { Flag, HEADER_BYTES } from '../lib/wire/frame.js'
 import { FrameReader } from '../lib/wire/frame-reader.js'
 import { Reassembly } from '../lib/wire/reassembly.js'
@@ -320,6 +323,9 @@ class Pipe implements Out {
   put(bytes: Buffer): void {
     this.chunks.push(Buffer.from(bytes))
   }
+  copy(bytes: Buffer, length: number): void {
+    this.chunks.push(Buffer.from(bytes.subarray(0, length)))
+  }
   schedule(): void {
     this.scheduled = true
   }
@@ -368,10 +374,15 @@ t.test(
           got.set(pair, [...(got.get(pair) ?? []), body.readUInt16LE(0)])
         }
         const reader = new FrameReader(10_000, frame => {
+          if (frame.further) {
+            const whole = reassembly.add(frame)
+            if (whole !== undefined) body(frame.pair, whole)
+            return
+          }
           if (frame.sequence !== sequence++) throw new Error('sequence')
           if (frame.type === 8) urgent -= 1
           if (frame.type < 32) return
-          if (!window.take(frame.end - frame.start + HEADER_BYTES)) throw new Error('beyond credit')
+          if (!window.take(frame.bodyBytes + HEADER_BYTES)) throw new Error('beyond credit')
           if ((frame.flags & (Flag.more | Flag.continued)) === 0) {
             if (reassembly.has(frame.pair)) throw new Error('overtaken')
             body(frame.pair, frame.buffer.subarray(frame.start, frame.end))
@@ -384,7 +395,7 @@ t.test(
           for (const chunk of pipe.chunks.splice(0)) reader.push(chunk)
         }
         const grant = (): void => {
-          const bytes = window.grant(LIMIT.fragmentBytes)
+          const bytes = window.grant(LIMIT.fragmentBytes, 0)
           if (bytes !== undefined) lanes.permit(bytes, 1e9)
         }
         let n = 0
@@ -407,10 +418,12 @@ t.test(
             const head = Buffer.alloc(HEADER_BYTES + 2)
             head.writeUInt16LE(n, HEADER_BYTES)
             const tail = Buffer.alloc(step.bytes - 2)
-            const answer = lanes.send(
-              { type: 32, flags: 0, pair: step.pair, head, tail, refusable: true },
-              () => 0,
-            )
+            const lent = Buffer.concat([head, Buffer.alloc(20, 0xff)])
+            const owned = outFrame(32, 0, step.pair, head, tail, true)
+            const answer = lanes.send(n % 2 === 0 ? owned : { ...owned, head: lent, lent: true }, () => 0)
+            // What was lent is written to again as soon as the call is over.
+            lent.fill(0xff)
+            if (n % 2 === 1) tail.fill(0xff)
             if (answer !== 'full') sent.set(step.pair, [...(sent.get(step.pair) ?? []), n])
             n += 1
           }
@@ -437,10 +450,12 @@ t.test(
     const pipe = new Pipe()
     const lanes = new Lanes(pipe, LIMIT)
     const types: number[] = []
-    const reader = new FrameReader(10_000, frame => void types.push(frame.type * 100 + frame.pair))
+    const reader = new FrameReader(10_000, frame => {
+      if (!frame.further) types.push(frame.type * 100 + frame.pair)
+    })
     const head = (bytes: number): Buffer => Buffer.alloc(HEADER_BYTES + bytes)
-    lanes.send({ type: 32, flags: 0, pair: 1, head: head(900), refusable: true }, () => 0)
-    lanes.send({ type: 32, flags: 0, pair: 2, head: head(10), refusable: true }, () => 0)
+    lanes.send(outFrame(32, 0, 1, head(900), undefined, true), () => 0)
+    lanes.send(outFrame(32, 0, 2, head(10), undefined, true), () => 0)
     lanes.slot(16, head(5))
     lanes.urgent(8, head(0))
     lanes.pump()
@@ -450,21 +465,96 @@ t.test(
 )
 
 t.test(
-  'a window that is taken within a quarter of a second doubles to its limit, a slower one stays',
+  'a window that is taken within 4 ms and two round trips doubles to its limit, one that lasts 8 times as long halves',
   async t => {
     const window = new Window(1_000, 4_000)
-    t.equal(window.grant(0), undefined, 'nothing was taken: nothing is announced')
-    window.take(1_000)
-    t.equal(window.grant(10_000), 2_000, 'the first has no beginning to be measured from')
-    window.take(1_000)
-    t.equal(window.grant(10_249), 4_000, 'taken in 249 ms: doubled')
-    window.take(2_000)
-    t.equal(window.grant(10_499), 6_000, 'taken in 250 ms: as it was')
-    window.take(2_000)
-    t.equal(window.grant(10_500), 10_000, 'doubled')
-    window.take(4_000)
-    t.equal(window.grant(10_501), 14_000, 'and no further')
-    t.equal(window.take(4_001), false, 'more than was permitted')
+    let takenBytes = 0
+    /** Takes the whole window `ms` later; how much further the other side may go then. */
+    let nowMs = 0
+    const taken = (ms: number, roundTripMs: number): number => {
+      const bytes = window.permittedBytes - takenBytes
+      if (!window.take(bytes)) throw new Error('permitted and then not')
+      takenBytes += bytes
+      nowMs += ms
+      return window.grant(nowMs, roundTripMs)! - takenBytes
+    }
+    t.equal(window.grant(0, 0), undefined, 'nothing was taken: nothing is announced')
+    t.equal(taken(10_000, 0), 1_000, 'the first has no beginning to be measured from')
+    t.equal(taken(3.9, 0), 2_000, 'taken too fast')
+    t.equal(taken(4, 0), 2_000, 'as it should be')
+    t.equal(taken(23.9, 10), 4_000, 'too fast for the way there and back')
+    t.equal(taken(1, 10), 4_000, 'and no further')
+    t.equal(taken(192, 10), 4_000, 'slow, and not too slow')
+    t.equal(taken(192.1, 10), 2_000, 'more than is needed')
+    t.equal(taken(33, 0), 1_000)
+    t.equal(taken(1e6, 0), 1_000, 'never below what it began with')
+    t.equal(window.take(1_001), false, 'more than was permitted')
+  },
+)
+
+t.test(
+  'what a writer handed over stays as it was until the system has it, then its place is used again',
+  async t => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.oneof(fc.integer({ min: 1, max: 20_000 }), fc.constantFrom('turn', 'take')), {
+          maxLength: 150,
+        }),
+        steps => {
+          const [taken, expected]: [Buffer[], Buffer[]] = [[], []]
+          const memories = new Set<ArrayBufferLike>()
+          let pending: Buffer[] = []
+          let turns: (() => void)[] = []
+          const stream = {
+            get pendingBytes() {
+              return pending.reduce((sum, bytes) => sum + bytes.length, 0)
+            },
+            write: (bytes: Buffer) => {
+              memories.add(bytes.buffer)
+              pending.push(bytes)
+              return true
+            },
+          } as Partial<Stream> as Stream
+          const take = (): void => {
+            for (const bytes of pending) taken.push(Buffer.from(bytes))
+            pending = []
+          }
+          const turn = (): void => {
+            for (const end of turns.splice(0)) end()
+          }
+          const loop = { turnEnd: (fn: () => void) => void turns.push(fn) } as Partial<Loop> as Loop
+          const writer = new SlabWriter(stream, loop, () => {})
+          let n = 0
+          for (const step of steps) {
+            if (step === 'turn') turn()
+            else if (step === 'take') take()
+            else {
+              const bytes = Buffer.alloc(step, ++n)
+              expected.push(Buffer.from(bytes))
+              writer.put(bytes)
+            }
+          }
+          turn()
+          take()
+          turns = []
+          return Buffer.concat(taken).equals(Buffer.concat(expected))
+        },
+      ),
+      { numRuns: 300 },
+    )
+    const memories = new Set<ArrayBufferLike>()
+    const ends: (() => void)[] = []
+    const stream = {
+      pendingBytes: 0,
+      write: (bytes: Buffer) => memories.add(bytes.buffer),
+    } as unknown as Stream
+    const loop = { turnEnd: (fn: () => void) => void ends.push(fn) } as Partial<Loop> as Loop
+    const writer = new SlabWriter(stream, loop, () => {})
+    for (let i = 0; i < 100; i++) {
+      writer.put(Buffer.alloc(10_000))
+      ends.pop()!()
+    }
+    t.equal(memories.size, 1, 'a megabyte left from one slab')
   },
 )
 

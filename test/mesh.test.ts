@@ -6,7 +6,7 @@ import { LIMITS, type Limits } from '../lib/base/limits.js'
 import type { Address, DialResult } from '../lib/base/runtime.js'
 import { type ClientSession, dialClient } from '../lib/mesh/client.js'
 import { createMesh, type MeshOptions } from '../lib/mesh/full-mesh.js'
-import type { Mesh, OutFrame, Session } from '../lib/mesh/mesh.js'
+import { type Mesh, type OutFrame, outFrame, type Session } from '../lib/mesh/mesh.js'
 import { Simulation } from '../lib/sim/simulation.js'
 import { HEADER_BYTES } from '../lib/wire/frame.js'
 
@@ -100,13 +100,8 @@ const at = (host: string): Address => ({ host, port: 7_001 })
 const names = (mesh: Mesh): readonly string[] => mesh.members().members.map(m => m.name)
 const to = (peer: Peer, name: string): Session => peer.mesh.session(name as NodeId)!
 
-const frame = (text: string | Buffer, pair = 1, refusable = true): OutFrame => ({
-  type: 32,
-  flags: 0,
-  pair,
-  head: Buffer.concat([Buffer.alloc(HEADER_BYTES), Buffer.from(text)]),
-  refusable,
-})
+const frame = (text: string | Buffer, pair = 1, refusable = true): OutFrame =>
+  outFrame(32, 0, pair, Buffer.concat([Buffer.alloc(HEADER_BYTES), Buffer.from(text)]), undefined, refusable)
 
 t.test('everybody learns everybody from one seed', async t => {
   const world = new World()

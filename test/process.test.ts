@@ -813,6 +813,13 @@ t.test('a mailbox that grows is told of at each power of two, from 16,384', asyn
   t.strictSame(crowded, [16_384, 32_768, 65_536])
 })
 
+t.test('a mailbox that is full is told of with each message that does not fit', async t => {
+  const { actors, crowded } = world(t, { limits: { ...LIMITS, mailboxMax: 3 } })
+  const pid = actors.run(undefined, () => forever())
+  for (let i = 0; i < 5; i++) actors.sendTo(undefined, pid, i)
+  t.strictSame(crowded, [3, 3])
+})
+
 // The index.
 
 class Mute extends Process {

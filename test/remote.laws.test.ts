@@ -10,7 +10,7 @@ import { IdSpace } from '../lib/base/id-space.js'
 import type { NodeId, Pid, Ref } from '../lib/base/ids.js'
 import { LIMITS, type Limits } from '../lib/base/limits.js'
 import type { ExitReason } from '../lib/base/reasons.js'
-import type { OutFrame, Session } from '../lib/mesh/mesh.js'
+import { kept, type OutFrame, type Session } from '../lib/mesh/mesh.js'
 import { Cast, DownSignal, Encoded, ExitSignal, Request } from '../lib/process/mail.js'
 import { Process } from '../lib/process/process.js'
 import { createRemote, type RemoteSpawnOptions, type SpawnOrder } from '../lib/remote/remote.js'
@@ -131,7 +131,7 @@ function join(a: TestNode, b: TestNode) {
     send(frame) {
       if (!ends.open) return 'ok'
       if (ends.full && frame.refusable) return 'full'
-      queues[way].push(frame)
+      queues[way].push(kept(frame))
       return 'ok'
     },
     sendSlot() {},

@@ -3,7 +3,7 @@ import { TroupeError } from '../lib/base/errors.js'
 import { IdSpace } from '../lib/base/id-space.js'
 import { type NodeId, Pid, type Ref } from '../lib/base/ids.js'
 import { LIMITS } from '../lib/base/limits.js'
-import type { OutFrame, Session } from '../lib/mesh/mesh.js'
+import { kept, type OutFrame, type Session } from '../lib/mesh/mesh.js'
 import { Cast, Encoded, type NameOnNode, Request } from '../lib/process/mail.js'
 import type { Local } from '../lib/process/remote.js'
 import { createRemote, type Spawner } from '../lib/remote/remote.js'
@@ -100,7 +100,7 @@ function join(a: TestNode, b: TestNode) {
       return open
     },
     send(frame) {
-      if (open) queue.push({ to, frame })
+      if (open) queue.push({ to, frame: kept(frame) })
       return 'ok'
     },
     sendSlot() {},

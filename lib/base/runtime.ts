@@ -65,7 +65,10 @@ export interface Stream {
   /** Bytes accepted by `write` and not yet handed to the operating system. */
   readonly pendingBytes: number
   open(handlers: StreamHandlers): void
-  /** Takes ownership of `chunk`. False: stop until `drain`. Writing to a closed stream does nothing. */
+  /**
+   * The bytes of `chunk` must not change until `pendingBytes` is 0 again. False: stop until `drain`. Writing to a closed
+   * stream does nothing.
+   */
   write(chunk: Buffer): boolean
   /** Stops `data` until `resume`. */
   pause(): void

@@ -9,6 +9,7 @@ import { LIMITS } from '../base/limits.js'
 import type { DownReason } from '../base/member.js'
 import type { Address, Runtime, Timer } from '../base/runtime.js'
 import { type ClientSession, dialClient } from '../mesh/client.js'
+import { outFrame } from '../mesh/mesh.js'
 import {
   CLIENT_PAIR,
   type ClientError,
@@ -120,7 +121,7 @@ export class Client {
         this.#late(id, operation.op, timeoutMs),
       )
       this.#waiting.set(id, { resolve, reject, timer })
-      session.send({ type: FrameType.clientRequest, flags: 0, pair: CLIENT_PAIR, head, refusable: false })
+      session.send(outFrame(FrameType.clientRequest, 0, CLIENT_PAIR, head, undefined, false))
     })
   }
 

@@ -62,6 +62,10 @@ export class Link implements Session {
   #leaving = false
   #heartbeatsWaiting = 0
   #frameSinceMs: number | undefined
+  #crediting = false
+  /** The shortest seen, of a heartbeat and its answer. */
+  #roundTripMs = 0
+  #heartbeatMs = 0
   #drained: (() => void)[] = []
   #idle: (() => void) | undefined
 
@@ -119,6 +123,7 @@ export class Link implements Session {
   heartbeat(): void {
     if (this.#writer.blocked && this.#heartbeatsWaiting > 0) return
     this.#heartbeatsWaiting = this.#writer.blocked ? 1 : 0
+    this.#heartbeatMs = this.#clock.now()
     this.tell(FrameType.heartbeat, Buffer.alloc(0))
   }
 
@@ -168,9 +173,13 @@ export class Link implements Session {
     this.settle()
   }
 
-  /** One frame was read. */
+  /** One frame was read, or a piece of a part. */
   take(frame: Frame): void {
     if (!this.#open) return
+    if (frame.further) {
+      this.#takePart(frame)
+      return
+    }
     if (frame.sequence !== this.#sequence)
       throw broken(`frame ${frame.sequence} where ${this.#sequence} was due`)
     // Nodes within a process are not told apart yet: what is meant for one of them is not meant for us.
@@ -185,8 +194,10 @@ export class Link implements Session {
   /** A chunk was read, and everything in it handed to its listener. */
   settle(): void {
     if (!this.#open) return
-    this.#frameSinceMs = this.#reader.held === 0 ? undefined : (this.#frameSinceMs ?? this.#clock.now())
-    this.#credit()
+    this.#frameSinceMs = this.#reader.begun ? (this.#frameSinceMs ?? this.#clock.now()) : undefined
+    if (this.#crediting) return
+    this.#crediting = true
+    this.#loop.later(this.#credit)
   }
 
   /** What reading a chunk threw. A bug of a listener ends the session too: going on would leave a hole in its order. */
@@ -212,16 +223,19 @@ export class Link implements Session {
   }
 
   #takePair(frame: Frame): void {
-    const bytes = frame.end - frame.start
-    if (!this.#window.take(bytes + HEADER_BYTES)) throw broken('more bytes than permitted')
+    if (!this.#window.take(frame.bodyBytes + HEADER_BYTES)) throw broken('more bytes than permitted')
     const { type, flags } = frame
     if ((flags & (Flag.more | Flag.continued)) === 0) {
       if (this.#reassembly.has(frame.pair)) throw broken('a frame before the end of a body')
       this.#owner.frame(this, type, flags, frame.buffer, frame.start, frame.end)
       return
     }
+    this.#takePart(frame)
+  }
+
+  #takePart(frame: Frame): void {
     const body = this.#reassembly.add(frame)
-    if (body !== undefined) this.#owner.frame(this, type, flags & Flag.raw, body, 0, body.length)
+    if (body !== undefined) this.#owner.frame(this, frame.type, frame.flags & Flag.raw, body, 0, body.length)
   }
 
   #takeControl(frame: Frame): void {
@@ -230,6 +244,7 @@ export class Link implements Session {
       case FrameType.heartbeat:
         return this.tell(FrameType.heartbeatAck, Buffer.alloc(0))
       case FrameType.heartbeatAck:
+        this.#measured(this.heardMs - this.#heartbeatMs)
         return
       case FrameType.credit:
         return this.#permitted(frame.buffer.subarray(frame.start, frame.end))
@@ -247,6 +262,11 @@ export class Link implements Session {
     }
   }
 
+  /** An answer that is late says more of the other side's load than of the way: the shortest counts. */
+  #measured(ms: number): void {
+    if (this.#roundTripMs === 0 || ms < this.#roundTripMs) this.#roundTripMs = Math.max(0, ms)
+  }
+
   #permitted(body: Buffer): void {
     const from = new FieldReader(body)
     const bytes = from.number(6)
@@ -255,9 +275,11 @@ export class Link implements Session {
     this.#lanes.permit(bytes, slotBytes)
   }
 
-  #credit(): void {
-    const bytes = this.#window.grant(this.heardMs)
-    const slotBytes = this.#slotWindow.grant(this.heardMs)
+  readonly #credit = (): void => {
+    this.#crediting = false
+    if (!this.#open) return
+    const bytes = this.#window.grant(this.heardMs, this.#roundTripMs)
+    const slotBytes = this.#slotWindow.grant(this.heardMs, 0)
     if (bytes === undefined && slotBytes === undefined) return
     const body = new FieldWriter()
       .number(this.#window.permittedBytes, 6)

@@ -40,10 +40,42 @@ export interface OutFrame {
   readonly pair: number
   /** The frame's bytes, with `HEADER_BYTES` free bytes in front, which the session fills in. Ownership passes. */
   readonly head: Buffer
-  /** More body, sent behind `head` without a copy. Ownership passes. */
-  readonly tail?: Buffer | undefined
+  /** How much of `head` is the frame's. */
+  readonly headBytes: number
+  /** True: `head`, and a `tail` of at most `COPY_BYTES_MAX`, are lent for the length of the call, and copied if kept. */
+  readonly lent: boolean
+  /** More body, sent behind `head`. Unless it is lent, ownership passes. */
+  readonly tail: Buffer | undefined
   /** True for messages, which may be refused with `'full'`; false for signals and replies, which may not. */
   readonly refusable: boolean
+}
+
+/** A frame whose buffers pass to the session. */
+export const outFrame = (
+  type: number,
+  flags: number,
+  pair: number,
+  head: Buffer,
+  tail: Buffer | undefined,
+  refusable: boolean,
+): OutFrame => ({ type, flags, pair, head, headBytes: head.length, lent: false, tail, refusable })
+
+/** A `tail` of more bytes than this is never copied on its way out, and hence never lent. */
+export const COPY_BYTES_MAX = 16 * 1_024
+
+/** The frame as one that may be kept. */
+export const kept = (frame: OutFrame): OutFrame =>
+  frame.lent
+    ? { ...frame, head: copyOf(frame.head, frame.headBytes), tail: keptTail(frame.tail), lent: false }
+    : frame
+
+const keptTail = (tail: Buffer | undefined): Buffer | undefined =>
+  tail === undefined || tail.length > COPY_BYTES_MAX ? tail : copyOf(tail, tail.length)
+
+function copyOf(bytes: Buffer, length: number): Buffer {
+  const copy = Buffer.allocUnsafe(length)
+  bytes.copy(copy, 0, 0, length)
+  return copy
 }
 
 /**

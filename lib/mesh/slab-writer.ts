@@ -2,17 +2,18 @@
  * Gathers everything written in one turn and hands it to the stream when the turn ends.
  *
  *   slab  | handed out | gathered this turn | free |      large buffers go between, uncopied and in order
- *                      start                at
+ *                      start                at               from the beginning once all that was handed out has left
  *
  * While the stream says stop, nothing is handed over; how much can gather meanwhile is bounded by credit.
  */
 import type { Loop, Stream } from '../base/runtime.js'
+import { COPY_BYTES_MAX } from './mesh.js'
 
 const SLAB_BYTES = 64 * 1_024
 /** Less room than this at the end of a slab is not worth keeping. */
 const ROOM_MIN = 4 * 1_024
-/** From here on copying costs more than a write of its own. */
-export const COPY_BYTES_MAX = 16 * 1_024
+/** A loop over the bytes costs less than a call into the runtime up to here. */
+const LOOP_BYTES_MAX = 64
 
 const NOTHING = Buffer.alloc(0)
 
@@ -44,17 +45,15 @@ export class SlabWriter {
     return this.#at === this.#start && this.#ready.length === 0
   }
 
-  /** Copies at most `COPY_BYTES_MAX` bytes. */
-  copy(bytes: Buffer): void {
-    const end = this.#at + bytes.length
-    if (end > this.#slab.length) {
-      this.#newSlab()
-      this.#slab.set(bytes, 0)
-      this.#at = bytes.length
-    } else {
-      this.#slab.set(bytes, this.#at)
-      this.#at = end
-    }
+  /** Copies the first `length` bytes, at most `COPY_BYTES_MAX`. */
+  copy(bytes: Buffer, length: number): void {
+    if (this.#at + length > this.#slab.length) this.#newSlab()
+    const at = this.#at
+    const slab = this.#slab
+    if (length <= LOOP_BYTES_MAX) for (let i = 0; i < length; i++) slab[at + i] = bytes[i]!
+    else if (length === bytes.length) slab.set(bytes, at)
+    else bytes.copy(slab, at, 0, length)
+    this.#at = at + length
     if (!this.#scheduled) this.schedule()
   }
 
@@ -62,7 +61,7 @@ export class SlabWriter {
   put(bytes: Buffer): void {
     if (bytes.length === 0) return
     if (bytes.length <= COPY_BYTES_MAX) {
-      this.copy(bytes)
+      this.copy(bytes, bytes.length)
       return
     }
     this.#cut()
@@ -88,6 +87,11 @@ export class SlabWriter {
     if (ready.length === 0) return
     this.#ready = []
     for (const bytes of ready) if (!this.#stream.write(bytes)) this.#blocked = true
+    // All of it is with the operating system: the slab is free again, from its beginning.
+    if (this.#stream.pendingBytes === 0) {
+      this.#start = 0
+      this.#at = 0
+    }
   }
 
   #onTurnEnd(): void {

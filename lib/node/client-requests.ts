@@ -18,7 +18,7 @@ import { type Pid, parsePid } from '../base/ids.js'
 import type { Limits } from '../base/limits.js'
 import type { WaitOptions } from '../base/options.js'
 import type { ExitReason } from '../base/reasons.js'
-import type { MeshListener, Session } from '../mesh/mesh.js'
+import { type MeshListener, outFrame, type Session } from '../mesh/mesh.js'
 import type { Sent } from '../process/mail.js'
 import type { Codec } from '../wire/codec.js'
 import { FrameType, HEADER_BYTES } from '../wire/frame.js'
@@ -238,13 +238,7 @@ export class ClientRequests implements MeshListener {
   }
 
   #answer(session: Session, reply: ClientReply): void {
-    session.send({
-      type: FrameType.clientReply,
-      flags: 0,
-      pair: CLIENT_PAIR,
-      head: this.#encode(reply),
-      refusable: false,
-    })
+    session.send(outFrame(FrameType.clientReply, 0, CLIENT_PAIR, this.#encode(reply), undefined, false))
   }
 
   /** A local callee's reply may hold what cannot cross: then that is the answer. */

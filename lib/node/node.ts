@@ -150,8 +150,7 @@ class TroupeNode implements Node {
         },
         told: record === undefined ? undefined : (pid, signal) => recordSignal(record, pid, signal),
         deadLetter: (to, message, why) => this.#deadLetter(to, message, why),
-        crowded: (pid, messages) =>
-          logger.warn(`the mailbox of ${pid} holds ${messages} messages`, { pid, messages }),
+        crowded: (pid, messages) => this.#reports.crowded(pid, messages),
         slow: (pid, ms) => logger.warn(`${pid} held the event loop for ${Math.round(ms)} ms`, { pid, ms }),
         crash: report => {
           this.#reports.crash(report)

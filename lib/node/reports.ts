@@ -20,8 +20,8 @@ export function standardLogger(host: Host, node: string): Logger {
 }
 
 /**
- * Makes failures seen: crash reports and dead letters as log lines, at most one a second for each cause (a definition
- * that crashes, a recipient that is gone), with the number of those held back.
+ * Makes failures seen: crash reports, dead letters and crowded mailboxes as log lines, at most one a second for each
+ * cause (a definition that crashes, a recipient that is gone), with the number of those held back.
  */
 export class Reports {
   readonly #log: Logger
@@ -46,6 +46,13 @@ export class Reports {
       to,
       why,
     })
+  }
+
+  /** A mailbox that has doubled again, or that is full. */
+  crowded(pid: Pid, messages: number): void {
+    const held = this.#limiter.admit(`crowded ${pid}`)
+    if (held === undefined) return
+    this.#log.warn(`the mailbox of ${pid} holds ${messages} messages${suffix(held)}`, { pid, messages })
   }
 }
 

@@ -42,7 +42,7 @@ export interface ProcessHooks {
   died(pid: Pid, reason: ExitReason): void
   /** A message that reaches nobody. */
   deadLetter(to: Recipient, message: unknown, why: string): void
-  /** A mailbox reached this many messages: at each power of two from 16,384. */
+  /** A mailbox holds this many messages: told at each power of two from 16,384, and of each message that did not fit. */
   crowded(pid: Pid, messages: number): void
   /** A signal (exit, down, timer) was put into the mailbox of `pid`. Asked for by simulated runs. */
   told?: ((pid: Pid, signal: Mail) => void) | undefined
@@ -321,11 +321,12 @@ export class ProcessTable {
   /** Whether a message may enter a mailbox that is long, or that holds bytes. */
   #admit(process: Process, box: RingQueue<unknown>, bytes: number): boolean {
     const { mailboxMax, mailboxBytesMax } = this.limits
-    const length = box.length
-    if (length >= CROWDED && (length & (length - 1)) === 0) this.#hooks.crowded(process.pid, length)
+    const { length } = box
     const fits = (): boolean =>
       box.length < mailboxMax && (bytes === 0 || process.mailBytes + bytes <= mailboxBytesMax)
-    if (fits()) return true
+    const fit = fits()
+    if (!fit || (length >= CROWDED && (length & (length - 1)) === 0)) this.#hooks.crowded(process.pid, length)
+    if (fit) return true
     if (this.policy === 'drop-old') {
       while (!fits() && this.#dropOldest(process, box)) {}
       if (fits()) return true

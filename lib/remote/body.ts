@@ -40,7 +40,8 @@ export class Body extends Encoded {
     const end = this.#start + this.byteLength
     if (!this.#raw) return this.#codec.decode(this.#buffer, this.#start, end)
     this.#copyOut()
-    return this.#buffer.subarray(this.#start, this.#start + this.byteLength)
+    const whole = this.#start === 0 && this.byteLength === this.#buffer.length
+    return whole ? this.#buffer : this.#buffer.subarray(this.#start, end)
   }
 
   /** For a body that has to wait: copies it out of the chunk that it came in, if it is small in it. */
@@ -50,7 +51,9 @@ export class Body extends Encoded {
 
   #copyOut(): void {
     if (this.byteLength * SHARE >= this.#buffer.buffer.byteLength) return
-    this.#buffer = Buffer.from(this.#buffer.subarray(this.#start, this.#start + this.byteLength))
+    const copy = Buffer.allocUnsafe(this.byteLength)
+    this.#buffer.copy(copy, 0, this.#start, this.#start + this.byteLength)
+    this.#buffer = copy
     this.#start = 0
   }
 }

@@ -146,7 +146,8 @@ export class Incoming {
     } else if (failed) {
       request.fail(this.#shared.reasons.decodeError(buffer, at, end))
     } else {
-      request.reply(this.#body(raw, buffer, at, end))
+      // Opened at once, so that it pins nothing.
+      request.reply(new Body(this.#shared.codec, raw, buffer, at, end))
     }
   }
 

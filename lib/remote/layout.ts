@@ -13,19 +13,20 @@
  *                                                               message: payload; cast: tag, payload;
  *   errors are [code, message, detail]                          request: caller, id, tag, payload; monitor: watcher, counter
  *
- * One buffer per frame: the codec leaves room for header and prefix. Raw bytes from `TAIL_BYTES` on are not copied.
+ * One buffer per frame: the codec leaves room for header and prefix. Of raw bytes only header and prefix are built, in one
+ * buffer for all, which is lent to the session: payload and prefix are copied once, to where they leave from.
  */
 import { TroupeError } from '../base/errors.js'
 import { NAME_BYTES_MAX } from '../base/limits.js'
-import type { OutFrame } from '../mesh/mesh.js'
+import { type OutFrame, outFrame } from '../mesh/mesh.js'
 import type { Codec } from '../wire/codec.js'
 import { Flag, type FrameType, HEADER_BYTES } from '../wire/frame.js'
 
 /** Where a body begins in the buffer of a frame that goes out. */
 export const BODY = HEADER_BYTES
 const U48 = 6
-/** Below, copying into the frame is cheaper than a write of its own. */
-const TAIL_BYTES = 16_384
+/** Of a prefix: a name and a tag with their lengths, a kind, four numbers. */
+const PREFIX_BYTES_MAX = 2 * (1 + NAME_BYTES_MAX) + 1 + 4 * U48
 const HIGH = 2 ** 32
 
 /** Where `count` u48 numbers end. */
@@ -139,22 +140,17 @@ export const malformed = (): TroupeError => new TroupeError('ERR_FRAME', 'a malf
 
 /** A frame whose body is a prefix of `bytes` and nothing else. */
 export function bare(type: FrameType, pair: number, bytes: number): OutFrame {
-  return { type, flags: 0, pair, head: Buffer.allocUnsafe(BODY + bytes), tail: undefined, refusable: false }
+  return outFrame(type, 0, pair, Buffer.allocUnsafe(BODY + bytes), undefined, false)
 }
 
 /** A frame around an encoded value that has room for header and prefix. */
-export const around = (type: FrameType, pair: number, head: Buffer): OutFrame => ({
-  type,
-  flags: 0,
-  pair,
-  head,
-  tail: undefined,
-  refusable: false,
-})
+export const around = (type: FrameType, pair: number, head: Buffer): OutFrame =>
+  outFrame(type, 0, pair, head, undefined, false)
 
 export class Packer {
   readonly #codec: Codec
   readonly #bytesMax: number
+  readonly #head = Buffer.allocUnsafeSlow(BODY + PREFIX_BYTES_MAX)
 
   constructor(codec: Codec, bytesMax: number) {
     this.#codec = codec
@@ -166,7 +162,7 @@ export class Packer {
     if (Buffer.isBuffer(payload)) return this.#packRaw(type, pair, refusable, prefix, payload)
     const head = this.#codec.encode(payload, BODY + prefix, 'payload')
     this.#checkSize(head.length - BODY)
-    return { type, flags: 0, pair, head, tail: undefined, refusable }
+    return outFrame(type, 0, pair, head, undefined, refusable)
   }
 
   /** As `pack`, with `between` behind the prefix. */
@@ -174,19 +170,15 @@ export class Packer {
     const raw = Buffer.isBuffer(payload)
     const tail = raw ? payload : this.#codec.encode(payload, 0, 'payload')
     this.#checkSize(prefix + between.length + tail.length)
-    const large = tail.length >= TAIL_BYTES
-    const head = Buffer.allocUnsafe(BODY + prefix + between.length + (large ? 0 : tail.length))
+    const head = Buffer.allocUnsafe(BODY + prefix + between.length)
     between.copy(head, BODY + prefix)
-    if (!large) tail.copy(head, BODY + prefix + between.length)
-    return { type, flags: raw ? Flag.raw : 0, pair, head, tail: large ? tail : undefined, refusable: true }
+    return outFrame(type, raw ? Flag.raw : 0, pair, head, tail, true)
   }
 
   #packRaw(type: FrameType, pair: number, refusable: boolean, prefix: number, bytes: Buffer): OutFrame {
     this.#checkSize(prefix + bytes.length)
-    const large = bytes.length >= TAIL_BYTES
-    const head = Buffer.allocUnsafe(BODY + prefix + (large ? 0 : bytes.length))
-    if (!large) bytes.copy(head, BODY + prefix)
-    return { type, flags: Flag.raw, pair, head, tail: large ? bytes : undefined, refusable }
+    const headBytes = BODY + prefix
+    return { type, flags: Flag.raw, pair, head: this.#head, headBytes, lent: true, tail: bytes, refusable }
   }
 
   /** The whole body counts: it is what the other end reassembles. */

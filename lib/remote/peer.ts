@@ -4,6 +4,7 @@
  */
 import type { TroupeError } from '../base/errors.js'
 import type { IdSpace } from '../base/id-space.js'
+import { IdTable } from '../base/id-table.js'
 import type { Pid, Ref } from '../base/ids.js'
 import type { Limits } from '../base/limits.js'
 import type { ExitReason } from '../base/reasons.js'
@@ -87,7 +88,7 @@ export class Peer implements Answering {
   readonly shared: Shared
   up = true
   /** Requests that wait for a reply, by id. */
-  readonly pending = new Map<number, Request>()
+  readonly pending = new IdTable<Request>()
   readonly links = new Links()
   /** By the counter of their refs. */
   readonly watches = new Map<number, Watch>()
@@ -120,9 +121,8 @@ export class Peer implements Answering {
   }
 
   takePending(id: number): Request | undefined {
-    const request = this.pending.get(id)
+    const request = this.pending.take(id)
     if (request === undefined) return undefined
-    this.pending.delete(id)
     this.shared.counts.pending -= 1
     request.ticket = 0
     return request

@@ -11,7 +11,7 @@ import { type NodeId, Pid, type Ref } from '../base/ids.js'
 import type { DownReason } from '../base/member.js'
 import type { ExitReason } from '../base/reasons.js'
 import type { Clock, Loop } from '../base/runtime.js'
-import type { MeshListener, OutFrame, Session } from '../mesh/mesh.js'
+import { type MeshListener, type OutFrame, outFrame, type Session } from '../mesh/mesh.js'
 import type { NameOnNode, Request, Sent } from '../process/mail.js'
 import type { Local, Remote } from '../process/remote.js'
 import type { Codec } from '../wire/codec.js'
@@ -135,7 +135,7 @@ class Sessions implements Remoting {
       return
     }
     request.ticket = id
-    peer.pending.set(id, request)
+    peer.pending.add(id, request)
     counts.pending += 1
     counts.requestsOut += 1
   }
@@ -255,7 +255,7 @@ class Sessions implements Remoting {
       local.down(watcher.serial, ref, watched instanceof Pid ? watched : undefined, 'noconnection')
     }
     for (const { watcher, ref } of byCounter(peer.watched)) local.demonitorFrom(watcher, ref)
-    for (const id of [...peer.pending.keys()]) {
+    for (const id of peer.pending.ids()) {
       const request = peer.takePending(id)
       request?.fail(lostError(session.peer, request.tag, reason))
     }
@@ -286,7 +286,6 @@ class Sessions implements Remoting {
     return to instanceof Pid && to.creation !== peer?.session.creation ? undefined : peer
   }
 
-  /** Why there is no peer: the node has another life now, or is out of reach. */
   /**
    * What is known of somebody without a session. A life that had one, before the life that has it now, is over. Of one
    * that never had it nothing is known: it may be the next one, which somebody else met before us.
@@ -403,8 +402,7 @@ function namedFrame(kind: FrameType, from: Pid, to: NameOnNode, prefix: number):
   const head = Buffer.allocUnsafe(BODY + 1 + bytes + prefix)
   head[BODY] = kind
   writeText(head, to.name, bytes, BODY + 1)
-  const pair = pairOf(from.serial)
-  return { type: FrameType.named, flags: 0, pair, head, tail: undefined, refusable: false }
+  return outFrame(FrameType.named, 0, pairOf(from.serial), head, undefined, false)
 }
 
 const byCounter = <T>(entries: ReadonlyMap<number, T>): T[] =>

@@ -8,6 +8,9 @@
  * that doubles, so that a drip of single bytes costs linear time and memory, and nothing is ever allocated because a
  * length was merely declared. The lengths are judged as soon as the 20 bytes of the header are there.
  *
+ * A part of a large body is not held: once its header is there, what there is of it is delivered, in as many pieces as
+ * it comes in, because it will be copied to its place anyway, and twice would be once too often.
+ *
  * The first violation throws `ERR_FRAME` and ends the reader: what follows it in the stream means nothing.
  */
 import { TroupeError } from '../base/errors.js'
@@ -15,7 +18,8 @@ import { Flag, HEADER_BYTES, readU16, readU32, Tlv, TOTAL_BYTES, WIRE_VERSION } 
 
 /**
  * The frame being delivered: one object per reader, filled anew for every frame and valid until the sink returns. The
- * body is `buffer` from `start` to `end`; these bytes may be kept, at the price of the chunk that they lie in.
+ * body is `buffer` from `start` to `end`; these bytes may be kept, at the price of the chunk that they lie in. Of a part
+ * of a large body they are a piece, and `further` says whether it is one behind the first.
  */
 export interface Frame {
   readonly type: number
@@ -26,12 +30,15 @@ export interface Frame {
   readonly destination: number
   /** Bytes of the whole body, where this is its first part; else 0. */
   readonly totalBytes: number
+  readonly bodyBytes: number
+  readonly further: boolean
   readonly buffer: Buffer
   readonly start: number
   readonly end: number
 }
 
-const FLAGS = Flag.more | Flag.continued | Flag.raw
+const PART = Flag.more | Flag.continued
+const FLAGS = PART | Flag.raw
 const NOTHING = Buffer.alloc(0)
 
 /** One per connection, for one direction. */
@@ -47,6 +54,8 @@ export class FrameReader {
     source: 0,
     destination: 0,
     totalBytes: 0,
+    bodyBytes: 0,
+    further: false,
     buffer: NOTHING,
     start: 0,
     end: 0,
@@ -55,6 +64,8 @@ export class FrameReader {
   #held: Buffer = NOTHING
   #have = 0
   #need = 0
+  /** Bytes to come of a part whose beginning was delivered. */
+  #rest = 0
   #ended = false
 
   constructor(frameBytesMax: number, sink: (frame: Frame) => void) {
@@ -62,9 +73,14 @@ export class FrameReader {
     this.#sink = sink
   }
 
-  /** Bytes of a frame that has begun and is not complete: while this is not 0, its deadline runs. */
+  /** Bytes that are held of a frame that has begun and is not complete. */
   get held(): number {
     return this.#have
+  }
+
+  /** A frame has begun and is not complete: its deadline runs. */
+  get begun(): boolean {
+    return this.#have > 0 || this.#rest > 0
   }
 
   /** Delivers every frame that `chunk` completes. Once the reader has ended, it ignores what comes. */
@@ -84,16 +100,17 @@ export class FrameReader {
     this.#ended = true
     this.#held = NOTHING
     this.#have = 0
+    this.#rest = 0
   }
 
   #read(chunk: Buffer): void {
     let at = this.#have === 0 ? 0 : this.#complete(chunk)
     let need = HEADER_BYTES
+    if (this.#rest > 0) at = this.#piece(chunk, at)
     while (!this.#ended && chunk.length - at >= HEADER_BYTES) {
       need = this.#measure(chunk, at)
       if (chunk.length - at < need) break
-      this.#deliver(chunk, at, need)
-      at += need
+      at = this.#deliver(chunk, at, chunk.length)
       need = HEADER_BYTES
     }
     if (at < chunk.length && !this.#ended) this.#hold(chunk, at, need)
@@ -109,10 +126,10 @@ export class FrameReader {
       if (this.#have < this.#need) break
       this.#need = this.#measure(this.#held, 0)
       if (this.#have < this.#need) continue
-      const frame = this.#held
+      const [frame, have] = [this.#held, this.#have]
       this.#have = 0
       this.#held = NOTHING
-      this.#deliver(frame, 0, this.#need)
+      this.#deliver(frame, 0, have)
     }
     return at
   }
@@ -134,18 +151,20 @@ export class FrameReader {
     this.#have = have
   }
 
-  /** Bytes of the frame whose header stands at `at`: never less than a header, never above the limit. */
+  /** Bytes of the frame whose header stands at `at` that are to be here before it is delivered: at least a header. */
   #measure(b: Buffer, at: number): number {
     const headerBytes = b[at + 3]!
+    const flags = b[at + 2]!
     const bytes = headerBytes + readU32(b, at + 4)
     if (b[at] !== WIRE_VERSION) throw refused('another version', { version: b[at], expected: WIRE_VERSION })
     if (headerBytes < HEADER_BYTES) throw refused('a header that is too short', { headerBytes })
     if (bytes > this.frameBytesMax) throw refused('above the limit', { bytes, max: this.frameBytesMax })
-    if ((b[at + 2]! & ~FLAGS) !== 0) throw refused('unknown flags', { flags: b[at + 2] })
-    return bytes
+    if ((flags & ~FLAGS) !== 0) throw refused('unknown flags', { flags })
+    return (flags & PART) === 0 ? bytes : headerBytes
   }
 
-  #deliver(b: Buffer, at: number, bytes: number): void {
+  /** Delivers what there is before `until` of the frame at `at`, and returns where the next one begins. */
+  #deliver(b: Buffer, at: number, until: number): number {
     const frame = this.#frame
     frame.type = b[at + 1]!
     frame.flags = b[at + 2]!
@@ -153,12 +172,32 @@ export class FrameReader {
     frame.sequence = readU32(b, at + 12)
     frame.source = readU16(b, at + 16)
     frame.destination = readU16(b, at + 18)
+    frame.bodyBytes = readU32(b, at + 4)
+    frame.further = false
     frame.buffer = b
-    frame.start = at + b[at + 3]!
-    frame.end = at + bytes
-    frame.totalBytes = frame.start === at + HEADER_BYTES ? 0 : readTotal(b, at + HEADER_BYTES, frame.start)
+    const start = at + b[at + 3]!
+    const end = Math.min(until, start + frame.bodyBytes)
+    frame.start = start
+    frame.end = end
+    frame.totalBytes = start === at + HEADER_BYTES ? 0 : readTotal(b, at + HEADER_BYTES, start)
+    this.#rest = frame.bodyBytes - (end - start)
     this.#sink(frame)
     frame.buffer = NOTHING // keeps no chunk alive between frames
+    return end
+  }
+
+  /** More of the part that is under way. */
+  #piece(chunk: Buffer, at: number): number {
+    const frame = this.#frame
+    const end = Math.min(chunk.length, at + this.#rest)
+    frame.further = true
+    frame.buffer = chunk
+    frame.start = at
+    frame.end = end
+    this.#rest -= end - at
+    this.#sink(frame)
+    frame.buffer = NOTHING
+    return end
   }
 }
 

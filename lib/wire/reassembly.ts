@@ -39,21 +39,26 @@ export class Reassembly {
     return this.#bodies.has(pair)
   }
 
-  /** Takes one part; returns the body that it completes. Throws `ERR_FRAME` on any part that does not fit. */
+  /** Takes a part, or a piece of one; returns the body that it completes. Throws `ERR_FRAME` on a part that does not fit. */
   add(frame: Frame): Buffer | undefined {
-    const body = frame.flags & Flag.continued ? this.#further(frame) : this.#first(frame)
-    const partBytes = frame.end - frame.start
-    const have = body.have + partBytes
-    const last = (frame.flags & Flag.more) === 0
-    if (partBytes === 0 || have > body.bytes.length || last !== (have === body.bytes.length)) {
-      throw refused('a part that does not fit its body', frame, { have, total: body.bytes.length, last })
-    }
+    const body = frame.further ? this.#bodies.get(frame.pair)! : this.#part(frame)
     frame.buffer.copy(body.bytes, body.have, frame.start, frame.end)
-    body.have = have
-    if (!last) return undefined
+    body.have += frame.end - frame.start
+    if (body.have < body.bytes.length) return undefined
     this.#bodies.delete(frame.pair)
     this.#bytes -= body.bytes.length
     return body.bytes
+  }
+
+  /** The body that a new part belongs to. The whole part is judged before its first byte is taken. */
+  #part(frame: Frame): Body {
+    const body = frame.flags & Flag.continued ? this.#further(frame) : this.#first(frame)
+    const have = body.have + frame.bodyBytes
+    const last = (frame.flags & Flag.more) === 0
+    if (frame.bodyBytes === 0 || have > body.bytes.length || last !== (have === body.bytes.length)) {
+      throw refused('a part that does not fit its body', frame, { have, total: body.bytes.length, last })
+    }
+    return body
   }
 
   #first(frame: Frame): Body {
