@@ -22,6 +22,8 @@ export type {
   SpawnOptions,
   Speaker,
   To,
+  Via,
+  ViaName,
 } from './actor/api.js'
 export {
   type ActorDef,
@@ -42,6 +44,15 @@ export { type ExitReason, isCleanExit, isShutdown } from './base/reasons.js'
 export { createNode } from './node/node.js'
 export type { NodeOptions } from './node/options.js'
 export type { DownSignal, ExitSignal, NameOnNode, Sent, TimerSignal } from './process/mail.js'
+export {
+  defineRegistry,
+  type Held,
+  type Registered,
+  type Registry,
+  type RegistryNotice,
+  type RegistryOptions,
+  via,
+} from './registry/registry.js'
 export {
   type ChildOptions,
   type ChildSpec,

@@ -24,6 +24,7 @@ const RANKS: Readonly<Record<string, number>> = {
   coord: 3,
   replica: 3,
   supervisor: 3,
+  registry: 3,
   remote: 4,
   cluster: 5,
   services: 6,

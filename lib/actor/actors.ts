@@ -4,7 +4,7 @@
  */
 import { show, TroupeError } from '../base/errors.js'
 import { Pid, Ref } from '../base/ids.js'
-import type { WaitOptions } from '../base/options.js'
+import type { Check, WaitOptions } from '../base/options.js'
 import {
   checkOptions,
   expect,
@@ -47,6 +47,7 @@ import type {
   Self,
   SpawnOptions,
   To,
+  Via,
 } from './api.js'
 import { type Attribution, createAttribution } from './attribution.js'
 import { type AnyActor, isDefinitionName, specOf } from './define.js'
@@ -54,6 +55,7 @@ import { FunctionProcess } from './function-process.js'
 import { NamedRef, PinnedRef, type RefOptions, STOP } from './refs.js'
 import { isAnyRef, isNameOnNode } from './speaker.js'
 import { Starter } from './starter.js'
+import { Address, shownName } from './via.js'
 
 /** Who holds a name beyond this node. */
 export interface NameResolver {
@@ -67,7 +69,12 @@ export interface NameResolver {
 
 /** Takes the spawns that are not merely local: `on`, cluster-wide names, restarts. */
 export interface Spawner {
-  spawn(speaker: Process | undefined, def: AnyActor, args: unknown, options: SpawnOptions): Promise<PinnedRef>
+  spawn(speaker: Process | undefined, def: AnyActor, args: unknown, options: NamedSpawn): Promise<PinnedRef>
+}
+
+/** The options of a spawn that is not under a `via`. */
+export interface NamedSpawn extends SpawnOptions {
+  readonly name?: string | undefined
 }
 
 export interface ActorHooks extends ProcessHooks {
@@ -94,7 +101,7 @@ export interface StartOptions {
   readonly link?: boolean | undefined
   readonly monitor?: boolean | undefined
   /** A name of this node. Throws `ERR_ALREADY_STARTED`. */
-  readonly name?: string | undefined
+  readonly name?: string | Address | undefined
   /** Runs before `init`; a rejection is the failure of the start. */
   readonly claim?: ((pid: Pid) => Promise<unknown>) | undefined
   /** `init` is over, and nothing ran since. */
@@ -110,9 +117,13 @@ export interface Started {
   readonly done: Promise<void>
 }
 
+/** What a process can be started under. */
+export const isNameOrVia: Check = value =>
+  typeof value === 'string' || value instanceof Address ? undefined : 'a string or what via returned'
+
 const SPAWN_CHECKS = {
   ...WAIT_CHECKS,
-  name: (value: unknown) => (typeof value === 'string' ? undefined : 'a string'),
+  name: isNameOrVia,
   scope: oneOf('cluster', 'node'),
   on: () => undefined,
   restart: oneOf('permanent', 'transient', 'temporary'),
@@ -133,6 +144,7 @@ export class Actors {
   readonly #names: NameResolver | undefined
   readonly #kinds = new WeakMap<AnyActor, ActorKind>()
   readonly #attribution: Attribution | undefined
+  readonly #counts = new Map<string, number>()
   crashes = 0
   /** Uses of named refs that found `nameWaitersMax` others waiting. */
   waitersRefused = 0
@@ -195,11 +207,11 @@ export class Actors {
       return this.#sendPid(this.#pidOf(bound), to.pid, message)
     }
     if (to instanceof NamedRef) return to.speakingFor(bound).send(message)
-    if (typeof to === 'string') return this.#sendName(bound, to, message)
+    if (typeof to === 'string' || to instanceof Address) return this.#sendName(bound, to, message)
     if (to instanceof Ref) return this.#sendAlias(to, message)
     if (isNameOnNode(to)) return this.#sendNameOnNode(this.#pidOf(bound), to, message)
     if (isAnyRef(to)) return this.#sendPid(this.#pidOf(bound), to.pid as Pid, message)
-    throw new TypeError(`send: to: expected a pid, a ref, a name or { name, node }, got ${show(to)}`)
+    throw new TypeError(`send: to: expected a pid, a ref, a name, a via or { name, node }, got ${show(to)}`)
   }
 
   #sendPid(from: Pid, to: Pid, message: unknown): Sent {
@@ -214,12 +226,12 @@ export class Actors {
     return 'ok'
   }
 
-  #sendName(bound: Process | undefined, name: string, message: unknown): Sent {
-    const process = this.table.names.holder(name)
+  #sendName(bound: Process | undefined, name: string | Address, message: unknown): Sent {
+    const process = this.#holderHere(name)
     if (process !== undefined) return this.deliver(process, message)
     const holder = this.resolve(name)
     if (holder === undefined)
-      throw new TroupeError('ERR_NAME', `send: nobody is named ${show(name)}`, { name })
+      throw new TroupeError('ERR_NAME', `send: nobody is named ${shownName(name)}`, { name: String(name) })
     if (holder === 'pending') return this.named(bound, name).send(message)
     return this.#sendPid(this.#pidOf(bound), holder, message)
   }
@@ -359,12 +371,13 @@ export class Actors {
   ): Promise<PinnedRef> {
     if (!isDefinitionName(def)) specOf('spawn: def', def)
     checkOptions('spawn', options, SPAWN_CHECKS)
-    if (options.name !== undefined) checkName('spawn: name', options.name)
+    if (typeof options.name === 'string') checkName('spawn: name', options.name)
     if (speaker === undefined && (options.link === true || options.monitor === true)) {
       throw new TypeError(
         `spawn: ${options.link === true ? 'link' : 'monitor'}: expected to be used by a process`,
       )
     }
+    if (!isNamed(options)) return this.spawnHere(speaker, def, args, underVia(options))
     const { name, on, scope, restart } = options
     const isLocal =
       !isDefinitionName(def) &&
@@ -446,12 +459,13 @@ export class Actors {
     })
   }
 
-  #admit(process: Process, name: string | undefined): void {
-    if (name !== undefined) this.table.names.register(name, process)
+  #admit(process: Process, name: string | Address | undefined): void {
+    if (typeof name === 'string') this.table.names.register(name, process)
+    else if (name !== undefined) name.claim(this, process)
     try {
       this.table.add(process)
     } catch (error) {
-      this.table.names.freeAllOf(process)
+      this.table.free(process, error)
       throw error
     }
   }
@@ -469,12 +483,12 @@ export class Actors {
   run(speaker: Process | undefined, fn: (self: Self) => unknown, options: RunOptions = {}): Pid {
     expect('run: fn', fn, isFunction)
     checkOptions('run', options, RUN_CHECKS)
-    if (options.name !== undefined) checkName('run: name', options.name)
+    if (typeof options.name === 'string') checkName('run: name', options.name)
     if (options.link === true && speaker === undefined) {
       throw new TypeError('run: link: expected to be used by a process')
     }
     const process = new FunctionProcess(this.table.ids.newPid(), this, fn)
-    this.#admit(process, options.name)
+    this.#admit(process, options.name as string | Address | undefined)
     if (options.trapExit === true) process.trapping = true
     if (options.link === true && speaker !== undefined) this.table.link(speaker, process.pid)
     this.table.start(process)
@@ -488,31 +502,39 @@ export class Actors {
   }
 
   /** The holder of a name: on this node first, then beyond. */
-  resolve(name: string): Pid | 'pending' | undefined {
-    return this.table.names.holder(name)?.pid ?? this.#names?.resolve(name)
+  resolve(name: string | Address): Pid | 'pending' | undefined {
+    const here = this.#holderHere(name)?.pid
+    return here ?? (typeof name === 'string' ? this.#names?.resolve(name) : undefined)
   }
 
-  waitFor(name: string, timeoutMs: number): Promise<Pid | undefined> {
-    return this.#names === undefined ? Promise.resolve(undefined) : this.#names.wait(name, timeoutMs)
+  #holderHere(name: string | Address): Process | undefined {
+    return typeof name === 'string' ? this.table.names.holder(name) : name.holder(this)
   }
 
-  whereis(speaker: Process | undefined, name: string, def?: AnyActor): PinnedRef | undefined {
-    checkName('whereis: name', name)
+  /** Only names beyond this node are ever between holders. */
+  waitFor(name: string | Address, timeoutMs: number): Promise<Pid | undefined> {
+    const names = typeof name === 'string' ? this.#names : undefined
+    return names === undefined ? Promise.resolve(undefined) : names.wait(name as string, timeoutMs)
+  }
+
+  whereis(speaker: Process | undefined, name: string | Via, def?: AnyActor): PinnedRef | undefined {
+    checkNameOrVia('whereis: name', name)
     const pid = this.resolve(name)
     if (pid === undefined || pid === 'pending') return undefined
     if (def !== undefined) specOf('whereis: def', def)
     const process = this.table.find(pid)
-    const defName = process instanceof ActorProcess ? process.kind.def.name : this.#names?.definition?.(name)
+    const told = typeof name === 'string' ? this.#names?.definition?.(name) : undefined
+    const defName = process instanceof ActorProcess ? process.kind.def.name : told
     if (def !== undefined && defName !== undefined && defName !== def.name) {
       throw new TypeError(
-        `whereis(${show(name)}): expected the actor ${show(def.name)}, got ${show(defName)}`,
+        `whereis(${shownName(name)}): expected the actor ${show(def.name)}, got ${show(defName)}`,
       )
     }
     return new PinnedRef(this, pid, { defName: defName ?? def?.name, speaker })
   }
 
-  named(speaker: Process | undefined, name: string, def?: AnyActor): NamedRef {
-    checkName('named: name', name)
+  named(speaker: Process | undefined, name: string | Via, def?: AnyActor): NamedRef {
+    checkNameOrVia('named: name', name)
     if (def !== undefined) specOf('named: def', def)
     return new NamedRef(this, name, { defName: def?.name, speaker })
   }
@@ -528,26 +550,29 @@ export class Actors {
 
   // Watching.
 
-  monitor(owner: Process, to: Pid | string | NameOnNode, options: MonitorOptions | undefined): Ref {
+  monitor(owner: Process, to: Pid | string | NameOnNode | Via, options: MonitorOptions | undefined): Ref {
     const { monitors } = this.table
     const asked = { owner, tag: options?.tag, alias: options?.alias }
     if (to instanceof Pid) {
       const watched = this.table.isHere(to) ? this.table.find(to) : to
       return monitors.add({ ...asked, watched, deadPid: to, target: undefined })
     }
-    if (typeof to === 'string') return this.#monitorName(asked, to)
+    if (typeof to === 'string' || to instanceof Address) return this.#monitorName(asked, to)
     if (!isNameOnNode(to))
-      throw new TypeError(`monitor: expected a pid, a name or { name, node }, got ${show(to)}`)
+      throw new TypeError(`monitor: expected a pid, a name, a via or { name, node }, got ${show(to)}`)
     const watched = this.table.isHere(to) ? this.table.names.holder(to.name) : to
     return monitors.add({ ...asked, watched, deadPid: undefined, target: { name: to.name, node: to.node } })
   }
 
-  #monitorName(asked: { owner: Process; tag: unknown; alias: MonitorOptions['alias'] }, name: string): Ref {
-    checkName('monitor: name', name)
+  #monitorName(
+    asked: { owner: Process; tag: unknown; alias: MonitorOptions['alias'] },
+    name: string | Address,
+  ): Ref {
+    checkNameOrVia('monitor: name', name)
     const holder = this.resolve(name)
     const pid = holder === 'pending' ? undefined : holder
     const watched = pid === undefined ? undefined : this.table.isHere(pid) ? this.table.find(pid) : pid
-    const target = { name, node: pid?.node ?? this.table.ids.node }
+    const target = { name: String(name), node: pid?.node ?? this.table.ids.node }
     return this.table.monitors.add({ ...asked, watched, deadPid: pid, target })
   }
 
@@ -590,6 +615,11 @@ export class Actors {
 
   // Telling.
 
+  /** Adds to a gauge or counter that `stats` shows from then on: for what is built on this room. */
+  count(name: string, by: number): void {
+    this.#counts.set(name, (this.#counts.get(name) ?? 0) + by)
+  }
+
   /** `process` is about to end by a fault of its own. */
   crashed(process: Process, reason: ExitReason): void {
     this.crashes += 1
@@ -629,6 +659,7 @@ export class Actors {
       'process.names.waitersRefused': this.waitersRefused,
       'process.calls.timedOut': table.calls.timedOut,
       'process.pidsInterned': table.ids.interned,
+      ...Object.fromEntries(this.#counts),
     }
   }
 
@@ -639,6 +670,24 @@ export class Actors {
 }
 
 export const createActors = (options: ActorsOptions): Actors => new Actors(options)
+
+const isNamed = (options: SpawnOptions): options is NamedSpawn => !(options.name instanceof Address)
+
+/** A `via` is of this node, so what would place the process elsewhere, or name it there, is refused. */
+function underVia(options: SpawnOptions): SpawnOptions & { readonly name: Address } {
+  const name = options.name as Address
+  const { on, scope, restart } = options
+  const given = { on: on === 'local' ? undefined : on, scope: scope === 'node' ? undefined : scope, restart }
+  for (const [option, got] of Object.entries(given)) {
+    if (got === undefined || got === 'temporary') continue
+    throw new TypeError(`spawn: ${option}: expected none with ${name}, a name of this node, got ${show(got)}`)
+  }
+  return { ...options, name }
+}
+
+function checkNameOrVia(where: string, name: unknown): asserts name is string | Address {
+  if (!(name instanceof Address)) checkName(where, name)
+}
 
 function expectTag(where: string, tag: unknown): void {
   if (typeof tag !== 'string') throw new TypeError(`${where}: tag: expected a string, got ${show(tag)}`)

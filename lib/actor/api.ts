@@ -10,8 +10,20 @@ import type { DownSignal, ExitSignal, NameOnNode, Sent, TimerSignal } from '../p
 import type { AnyActor, CallIn, CallOut, CastIn, Later, Payload, Reply, SpawnRest } from './define.js'
 
 /** A place to send to. A string is a registered name: of this node first, then cluster-wide. A `Ref` is an alias. */
-export type To = Pid | AnyRef | Ref | string | NameOnNode
+export type To = Pid | AnyRef | Ref | string | NameOnNode | Via
 export type AnyRef = { readonly pid: Pid | undefined }
+
+/** An address that is looked up elsewhere than in the table of names, on its own node only: `via` makes them. */
+export interface Via {
+  /** As it is shown: `rooms["lobby"]`. */
+  readonly via: string
+}
+
+/** One that a process can be started under. */
+export interface ViaName extends Via {
+  /** Never read at run time: tells names from mere addresses. */
+  readonly '~name': true
+}
 
 /** What a process can be told that nobody addressed to it by tag. */
 export type Signal =
@@ -64,8 +76,8 @@ export interface RestartIntensity {
 }
 
 export interface SpawnOptions extends WaitOptions {
-  /** Registers the process, before `init` runs. Cluster-wide unless `scope` is `'node'`. */
-  readonly name?: string | undefined
+  /** Registers the process, before `init` runs. Cluster-wide unless `scope` is `'node'` or it is a `via`. */
+  readonly name?: string | ViaName | undefined
   readonly scope?: 'cluster' | 'node' | undefined
   /** A node's name, `'ring'`, `'local'`, `{ tag }` or a function of the members. Default: this node. */
   readonly on?:
@@ -118,14 +130,14 @@ export interface Speaker {
   run(fn: (self: Self) => unknown, options?: RunOptions): Pid
   /** The same address, speaking for this process. */
   ref<D extends AnyActor>(ref: ActorRef<D>): ActorRef<D>
-  whereis<D extends AnyActor>(name: string, def?: D): ActorRef<D> | undefined
-  named<D extends AnyActor>(name: string, def?: D): ActorRef<D>
+  whereis<D extends AnyActor>(name: string | Via, def?: D): ActorRef<D> | undefined
+  named<D extends AnyActor>(name: string | Via, def?: D): ActorRef<D>
   /** Throws `ERR_NOPROC` for a dead local process, unless this one traps exits: then an exit signal tells. */
   link(pid: Pid): void
   /** After it returns no exit signal of that link is delivered; `flush` also removes one that is in the mailbox. */
   unlink(pid: Pid, options?: { readonly flush?: boolean }): void
   /** One down signal, always: at once for the dead (`noproc`) and the unreachable (`noconnection`). */
-  monitor(to: Pid | string | NameOnNode, options?: MonitorOptions): Ref
+  monitor(to: Pid | string | NameOnNode | Via, options?: MonitorOptions): Ref
   /** True when it removed a live monitor. `flush` also removes its down signal from the mailbox. */
   demonitor(ref: Ref, options?: { readonly flush?: boolean }): boolean
   /** A further address of this process. With `reply`, for one message only. */
@@ -175,7 +187,7 @@ export interface InitContext extends Omit<Context, 'stop' | 'from' | 'later'> {
 }
 
 export interface RunOptions {
-  readonly name?: string | undefined
+  readonly name?: string | ViaName | undefined
   readonly link?: boolean | undefined
   readonly trapExit?: boolean | undefined
 }
@@ -287,12 +299,12 @@ export interface Node {
   /** Starts a function-style process. It ends with `'normal'` when the function returns, crashes when it throws. */
   run(fn: (self: Self) => unknown, options?: Omit<RunOptions, 'link'>): Pid
   /** A local read: the holder as this node knows it. With `def`, a holder of another definition is a `TypeError`. */
-  whereis<D extends AnyActor>(name: string, def?: D): ActorRef<D> | undefined
+  whereis<D extends AnyActor>(name: string | Via, def?: D): ActorRef<D> | undefined
   /**
    * A ref that resolves the name at every use, waits up to `timeoutMs` while the name is between holders, and never
-   * resends what was delivered.
+   * resends what was delivered. One to a `via` does not wait: while nobody has it, calls reject with `ERR_NOPROC`.
    */
-  named<D extends AnyActor>(name: string, def?: D): ActorRef<D>
+  named<D extends AnyActor>(name: string | Via, def?: D): ActorRef<D>
   /**
    * Gives a local process a further name. Rejects with `ERR_ALREADY_STARTED`, `ERR_NOPROC`, `ERR_UNAVAILABLE`.
    * With `scope: 'node'` it is done when the call returns, and throws instead of rejecting later.

@@ -22,7 +22,7 @@ export function refExtensions(actors: Actors): readonly Extension<never>[] {
   }
   const named: Extension<NamedRef> = {
     type: NAMED,
-    is: (value): value is NamedRef => value instanceof NamedRef,
+    is: (value): value is NamedRef => value instanceof NamedRef && value.crosses,
     write: ref => [ref.name, ref.definition ?? null],
     read: data => {
       const [name, defName] = pair(data)

@@ -12,6 +12,7 @@ import type { Sent } from '../process/mail.js'
 import { Phase, type Process } from '../process/process.js'
 import type { Actors } from './actors.js'
 import type { ActorRef } from './api.js'
+import { type Address, shownName } from './via.js'
 
 /** The tag of `ref.stop`: a request like any other, taken in its turn. */
 export const STOP = '$stop'
@@ -109,21 +110,30 @@ type Waiter = (holder: Pid | undefined) => void
  * never sent again.
  */
 export class NamedRef implements UntypedRef {
-  readonly name: string
+  readonly #address: string | Address
   readonly #actors: Actors
   readonly #defName: string | undefined
   readonly #speaker: Process | undefined
   #waiting: Set<Waiter> | undefined = undefined
 
-  constructor(actors: Actors, name: string, options: RefOptions = {}) {
-    this.name = name
+  constructor(actors: Actors, address: string | Address, options: RefOptions = {}) {
+    this.#address = address
     this.#actors = actors
     this.#defName = options.defName
     this.#speaker = options.speaker
   }
 
+  get name(): string {
+    return String(this.#address)
+  }
+
+  /** False for a `via`, which means nothing on another node. */
+  get crosses(): boolean {
+    return typeof this.#address === 'string'
+  }
+
   get pid(): Pid | undefined {
-    const holder = this.#actors.resolve(this.name)
+    const holder = this.#actors.resolve(this.#address)
     return holder === 'pending' ? undefined : holder
   }
 
@@ -149,11 +159,11 @@ export class NamedRef implements UntypedRef {
 
   speakingFor(speaker: Process | undefined): NamedRef {
     if (speaker === this.#speaker) return this
-    return new NamedRef(this.#actors, this.name, { defName: this.#defName, speaker })
+    return new NamedRef(this.#actors, this.#address, { defName: this.#defName, speaker })
   }
 
   toString(): string {
-    return `${this.#defName ?? 'ref'} ${show(this.name)}`
+    return `${this.#defName ?? 'ref'} ${shownName(this.#address)}`
   }
 
   toJSON(): string {
@@ -173,17 +183,21 @@ export class NamedRef implements UntypedRef {
     const speaker = this.#actors.speakerOf(this.#speaker)
     const timeoutMs = timeoutOf(options)
     const startMs = this.#actors.table.timers.now()
-    let holder = this.#waiting === undefined ? this.#actors.resolve(this.name) : 'pending'
+    let holder = this.#waiting === undefined ? this.#actors.resolve(this.#address) : 'pending'
     if (holder === 'pending') {
       holder = await this.#holder(tag, timeoutMs, options?.signal)
-      const between = holder === undefined && this.#actors.resolve(this.name) === 'pending'
+      const between = holder === undefined && this.#actors.resolve(this.#address) === 'pending'
       if (between) throw this.#nobody(tag, timeoutMs)
     }
     if (holder === undefined) {
-      throw new TroupeError('ERR_NOPROC', `nobody is named ${show(this.name)} to call ${show(tag)} on`, {
-        name: this.name,
-        tag,
-      })
+      throw new TroupeError(
+        'ERR_NOPROC',
+        `nobody is named ${shownName(this.#address)} to call ${show(tag)} on`,
+        {
+          name: this.name,
+          tag,
+        },
+      )
     }
     const leftMs = Math.max(0, timeoutMs - (this.#actors.table.timers.now() - startMs))
     return this.#actors.ask(speaker, holder, this.#find(holder), tag, payload, {
@@ -193,7 +207,7 @@ export class NamedRef implements UntypedRef {
   }
 
   #tell(message: unknown, tell: (pid: Pid) => Sent): Sent {
-    const holder = this.#waiting === undefined ? this.#actors.resolve(this.name) : 'pending'
+    const holder = this.#waiting === undefined ? this.#actors.resolve(this.#address) : 'pending'
     if (holder === undefined) {
       this.#actors.table.deadLetter(this.name, message, 'nobody has the name')
       return 'ok'
@@ -258,9 +272,9 @@ export class NamedRef implements UntypedRef {
 
   /** One look-out for all; it goes on while anybody waits. */
   async #watch(waiting: Set<Waiter>, timeoutMs: number): Promise<void> {
-    let holder = await this.#actors.waitFor(this.name, timeoutMs).catch(() => undefined)
-    while (holder === undefined && waiting.size > 0 && this.#actors.resolve(this.name) === 'pending') {
-      holder = await this.#actors.waitFor(this.name, TIMEOUT_MS).catch(() => undefined)
+    let holder = await this.#actors.waitFor(this.#address, timeoutMs).catch(() => undefined)
+    while (holder === undefined && waiting.size > 0 && this.#actors.resolve(this.#address) === 'pending') {
+      holder = await this.#actors.waitFor(this.#address, TIMEOUT_MS).catch(() => undefined)
     }
     this.#waiting = undefined
     for (const waiter of [...waiting]) waiter(holder)
@@ -269,7 +283,7 @@ export class NamedRef implements UntypedRef {
   #busy(tag: string): TroupeError {
     return new TroupeError(
       'ERR_BUSY',
-      `${this.#waiting?.size} uses of ${show(this.name)} wait for its next holder already`,
+      `${this.#waiting?.size} uses of ${shownName(this.#address)} wait for its next holder already`,
       {
         name: this.name,
         tag,
@@ -278,11 +292,15 @@ export class NamedRef implements UntypedRef {
   }
 
   #nobody(tag: string, timeoutMs: number): TroupeError {
-    return new TroupeError('ERR_TIMEOUT', `nobody took the name ${show(this.name)} within ${timeoutMs} ms`, {
-      name: this.name,
-      tag,
-      timeoutMs,
-    })
+    return new TroupeError(
+      'ERR_TIMEOUT',
+      `nobody took the name ${shownName(this.#address)} within ${timeoutMs} ms`,
+      {
+        name: this.name,
+        tag,
+        timeoutMs,
+      },
+    )
   }
 }
 

@@ -20,6 +20,7 @@ import type {
   SpawnOptions,
   Speaker,
   To,
+  Via,
 } from './api.js'
 import type { AnyActor, SpawnRest } from './define.js'
 import { boundTo, typed, type UntypedRef } from './refs.js'
@@ -101,12 +102,12 @@ export abstract class ProcessSpeaker<P extends Process> implements Speaker {
     return typed(boundTo(this.process, ref, 'ref'))
   }
 
-  whereis<D extends AnyActor>(name: string, def?: D): ActorRef<D> | undefined {
+  whereis<D extends AnyActor>(name: string | Via, def?: D): ActorRef<D> | undefined {
     const found = this.alive().whereis(this.process, name, def)
     return found === undefined ? undefined : typed(found)
   }
 
-  named<D extends AnyActor>(name: string, def?: D): ActorRef<D> {
+  named<D extends AnyActor>(name: string | Via, def?: D): ActorRef<D> {
     return typed(this.alive().named(this.process, name, def))
   }
 
@@ -121,7 +122,7 @@ export abstract class ProcessSpeaker<P extends Process> implements Speaker {
     this.alive().unlink(this.process, pid, options?.flush === true)
   }
 
-  monitor(to: Pid | string | NameOnNode, options?: MonitorOptions): Ref {
+  monitor(to: Pid | string | NameOnNode | Via, options?: MonitorOptions): Ref {
     if (options !== undefined) checkOptions('monitor', options, MONITOR)
     return this.alive().monitor(this.process, to, options)
   }
@@ -195,7 +196,8 @@ export abstract class ProcessSpeaker<P extends Process> implements Speaker {
     return this.#dead === undefined && this.#shutdown === undefined
   }
 
-  protected alive(): Actors {
+  /** The actors of its node, for rooms that build on this one. Throws `ERR_DEAD`. */
+  alive(): Actors {
     if (this.process.dead) throw deadError(this.self)
     return this.#actors
   }

@@ -17,6 +17,10 @@ export interface Limits {
   readonly nameWaitersMax: number
   /** Names, cluster-wide, held by processes of one node. Full: registration is refused. */
   readonly namesMax: number
+  /** Entries and metadata of one registry on one node. Full: `register` throws `ERR_BUSY`. */
+  readonly registryEntriesMax: number
+  /** Handlers of one event manager. Full: `add` and `swap` reject with `ERR_BUSY`. */
+  readonly eventHandlersMax: number
   /** Remote pids remembered so that `===` holds. Full: the oldest are forgotten. */
   readonly pidsInternedMax: number
   /** One frame, header included, on an authenticated connection. Above: that connection is closed. */
@@ -70,6 +74,8 @@ export const LIMITS: Limits = Object.freeze({
   pendingCallsMax: 1_048_576,
   nameWaitersMax: 1_024,
   namesMax: 262_144,
+  registryEntriesMax: 1_048_576,
+  eventHandlersMax: 4_096,
   pidsInternedMax: 262_144,
   frameBytesMax: 128 * 1_024,
   frameBytesMaxUnauthenticated: 4 * 1_024,
@@ -95,6 +101,10 @@ export const LIMITS: Limits = Object.freeze({
 
 /** Bytes of a process's, cluster-wide or local, name. */
 export const NAME_BYTES_MAX = 255
+/** Characters of a registry's key, written out. */
+export const REGISTRY_KEY_CHARS_MAX = 4_096
+/** Listeners of one registry. */
+export const REGISTRY_LISTENERS_MAX = 16
 /** Default for everything that waits. Also how long a message to a name waits for the next holder. */
 export const TIMEOUT_MS = 5_000
 /** Different timeouts of calls that are kept in lists; a call with yet another has a timer of its own. */

@@ -12,8 +12,8 @@
  * Events go out in a later turn: no listener runs on the stack of a death.
  */
 
-import type { Actors, NameResolver, Spawner } from '../actor/actors.js'
-import type { NameInfo, NodeEvents, SpawnOptions } from '../actor/api.js'
+import type { Actors, NamedSpawn, NameResolver, Spawner } from '../actor/actors.js'
+import type { NameInfo, NodeEvents } from '../actor/api.js'
 import { type AnyActor, isActor } from '../actor/define.js'
 import type { PinnedRef } from '../actor/refs.js'
 import { show, TroupeError } from '../base/errors.js'
@@ -137,7 +137,7 @@ export class Cluster implements Spawner, NameResolver, Holder {
     speaker: Process | undefined,
     def: AnyActor,
     args: unknown,
-    options: SpawnOptions,
+    options: NamedSpawn,
   ): Promise<PinnedRef> {
     const { actors, members } = this.#needed
     const placement = parsePlacement(options.on, members(), options.name)
@@ -163,7 +163,7 @@ export class Cluster implements Spawner, NameResolver, Holder {
     speaker: Process | undefined,
     def: AnyActor,
     args: unknown,
-    options: SpawnOptions,
+    options: NamedSpawn,
     start: StartOptions,
   ): Promise<PinnedRef> {
     const { actors, remote } = this.#needed
@@ -575,7 +575,7 @@ const isTermination = (reason: ExitReason, name: string): boolean => {
 }
 
 /** Checks what `restart` needs. Throws `TypeError`. */
-function startOptions(options: SpawnOptions, placement: Placement): StartOptions {
+function startOptions(options: NamedSpawn, placement: Placement): StartOptions {
   const { name, scope = 'cluster', restart = 'temporary', intensity } = options
   if (restart !== 'temporary' && (name === undefined || scope === 'node')) {
     throw new TypeError(

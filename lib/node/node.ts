@@ -17,6 +17,7 @@ import type {
   RunOptions,
   Self,
   To,
+  Via,
 } from '../actor/api.js'
 import type { AnyActor, SpawnRest } from '../actor/define.js'
 import { refExtensions } from '../actor/ref-extensions.js'
@@ -258,12 +259,12 @@ class TroupeNode implements Node {
     return this.#actors.run(undefined, fn, options)
   }
 
-  whereis<D extends AnyActor>(name: string, def?: D): ActorRef<D> | undefined {
+  whereis<D extends AnyActor>(name: string | Via, def?: D): ActorRef<D> | undefined {
     const found = this.#actors.whereis(undefined, name, def)
     return found === undefined ? undefined : typed(found)
   }
 
-  named<D extends AnyActor>(name: string, def?: D): ActorRef<D> {
+  named<D extends AnyActor>(name: string | Via, def?: D): ActorRef<D> {
     return typed(this.#actors.named(undefined, name, def))
   }
 

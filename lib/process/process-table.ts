@@ -4,7 +4,7 @@
  * Laws:
  *  - Signals and messages act at once; user code runs later, in a drain.
  *  - A death is settled in one go and in this order, so that whoever is told of it finds it settled:
- *      dead → names free → timers gone → exits to links → downs to watchers → unanswered requests fail
+ *      dead → names free, belongings lost → timers gone → exits to links → downs to watchers → unanswered requests fail
  *  - `'kill'` is special only as a signal from outside; along a link it is a reason like any other.
  *  - Limits of a mailbox hold for messages. Signals (exit, down) always arrive.
  *
@@ -20,9 +20,9 @@ import type { Runtime } from '../base/runtime.js'
 import { IncomingSignals } from './incoming.js'
 import { LocalNames } from './local-names.js'
 import { DownSignal, ExitSignal, type Mail, type NameOnNode, Request, type Sent } from './mail.js'
-import { Monitors } from './monitors.js'
+import { Monitors, refuseAbove } from './monitors.js'
 import { type CopyLocal, nameOf, PendingCalls } from './pending-calls.js'
-import { bytesOf, Phase, type Process } from './process.js'
+import { type Belonging, bytesOf, Phase, type Process } from './process.js'
 import { ProcessIndex } from './process-index.js'
 import { ProcessTimers } from './process-timers.js'
 import type { Local, Remote } from './remote.js'
@@ -203,6 +203,22 @@ export class ProcessTable {
     else if (this.push(process, request) === 'full') request.fail(fullError(process.pid, request.tag))
   }
 
+  // Names, and what else is kept for a process.
+
+  /** Throws `RangeError` at `perProcessMax`. Whoever keeps it takes it out of `ties.belongings` again. */
+  entrust(process: Process, belonging: Belonging): void {
+    const ties = process.tied()
+    if (ties.belongings === undefined) ties.belongings = new Set()
+    refuseAbove(ties.belongings.size, this.limits.perProcessMax, process, 'belongings')
+    ties.belongings.add(belonging)
+  }
+
+  /** Whatever others find the process by is free again. */
+  free(process: Process, reason: ExitReason): void {
+    this.names.freeAllOf(process)
+    for (const belonging of process.ties?.belongings ?? []) belonging.lost(reason)
+  }
+
   // Exits and links.
 
   /** Erlang's `exit/2`. */
@@ -269,7 +285,7 @@ export class ProcessTable {
     if (process.phase === Phase.dead) return
     process.phase = Phase.dead
     this.#processes.remove(process.pid.serial)
-    this.names.freeAllOf(process)
+    this.free(process, reason)
     this.#hooks.died(process.pid, reason)
     this.#deaths.push({ process, reason })
     if (this.#settling) return

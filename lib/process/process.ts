@@ -19,6 +19,12 @@ import type { Timing } from './timer-heap.js'
 
 export const Phase = { held: 0, idle: 1, ready: 2, running: 3, parked: 4, dead: 5 } as const
 
+/** Something that is kept for a process elsewhere, and ends when its names do: before anybody is told of its death. */
+export interface Belonging {
+  /** The process is dead, or never came to be. Must not throw, nor run user code before a later turn. */
+  lost(reason: ExitReason): void
+}
+
 export abstract class Process {
   readonly pid: Pid
   phase: number = Phase.held
@@ -102,6 +108,7 @@ export class Ties {
   /** Timers whose destination is this process. */
   timers: Set<Timing> | undefined = undefined
   names: Set<string> | undefined = undefined
+  belongings: Set<Belonging> | undefined = undefined
   /** Counters of the refs that are addresses of this process. */
   aliases: Set<number> | undefined = undefined
   /** First of the requests that this process waits for. */

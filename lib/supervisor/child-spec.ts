@@ -1,4 +1,6 @@
 /** What a supervisor is told of one child: plain data, checked when it is written. */
+import { isNameOrVia } from '../actor/actors.js'
+import type { ViaName } from '../actor/api.js'
 import type { AnyActor, ArgsOf } from '../actor/define.js'
 import { isActor } from '../actor/define.js'
 import { show } from '../base/errors.js'
@@ -30,8 +32,8 @@ export interface ChildOptions {
   readonly shutdownMs?: ShutdownMs | undefined
   /** How long a start may take. Default 5 000, and no limit for a supervisor, whose children have theirs. */
   readonly timeoutMs?: number | undefined
-  /** Registers the process at every start, cluster-wide unless `scope` is `'node'`. */
-  readonly name?: string | undefined
+  /** Registers the process at every start, cluster-wide unless `scope` is `'node'` or it is a `via`. */
+  readonly name?: string | ViaName | undefined
   readonly scope?: 'cluster' | 'node' | undefined
 }
 
@@ -43,7 +45,7 @@ export interface ChildSpec {
   readonly restart: Restart
   readonly shutdownMs: ShutdownMs
   readonly timeoutMs: number | undefined
-  readonly name: string | undefined
+  readonly name: string | ViaName | undefined
   readonly scope: 'cluster' | 'node' | undefined
 }
 
@@ -70,7 +72,7 @@ const CHILD_CHECKS = {
   restart: oneOf('permanent', 'transient', 'temporary'),
   shutdownMs: isShutdownMs,
   timeoutMs: isMs(),
-  name: isString,
+  name: isNameOrVia,
   scope: oneOf('cluster', 'node'),
 }
 
