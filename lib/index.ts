@@ -33,6 +33,24 @@ export {
   defineActor,
   type Later,
 } from './actor/define.js'
+export {
+  type AnyEvent,
+  defineEventHandler,
+  type HandlerContext,
+  type HandlerDef,
+  type HandlerEnd,
+  type HandlerExit,
+  type HandlerOf,
+  type HandlerSpec,
+} from './actor/event-handler.js'
+export {
+  defineEvents,
+  type EventManager,
+  type EventsDef,
+  eventManager,
+  type HandlerInfo,
+  type HandlerOptions,
+} from './actor/event-manager.js'
 export { isSignal } from './actor/signals.js'
 export { type ErrorCode, TroupeError } from './base/errors.js'
 export { type NodeId, Pid, parsePid, Ref, samePid, sameRef } from './base/ids.js'

@@ -52,6 +52,7 @@ import type {
 import { type Attribution, createAttribution } from './attribution.js'
 import { type AnyActor, isDefinitionName, specOf } from './define.js'
 import { FunctionProcess } from './function-process.js'
+import { Handover } from './handover.js'
 import { NamedRef, PinnedRef, type RefOptions, STOP } from './refs.js'
 import { isAnyRef, isNameOnNode } from './speaker.js'
 import { Starter } from './starter.js'
@@ -296,7 +297,7 @@ export class Actors {
     const { copyLocal, calls } = this.table
     if (process !== undefined && copyLocal !== undefined) {
       try {
-        payload = copyLocal(payload, 'payload')
+        payload = payload instanceof Handover ? payload.copied(copyLocal) : copyLocal(payload, 'payload')
       } catch (error) {
         return Promise.reject(error)
       }

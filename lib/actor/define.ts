@@ -16,7 +16,7 @@ export interface Later<R> {
 type Handlers<State, Payloads> = {
   [Tag in keyof Payloads]: (state: State, payload: Payloads[Tag], ctx: Context) => unknown
 }
-type Replies<Results> = { [Tag in keyof Results]: (...args: never[]) => Results[Tag] }
+export type Replies<Results> = { [Tag in keyof Results]: (...args: never[]) => Results[Tag] }
 
 export interface ActorSpec<Args, State, CallIn, CallOut, CastIn> {
   /** Runs in the new process; its result, an object, is the state. */
