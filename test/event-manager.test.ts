@@ -6,6 +6,7 @@ import t from 'tap'
 import {
   type CrashReport,
   child,
+  defineActor,
   defineEventHandler,
   defineEvents,
   eventManager,
@@ -97,6 +98,7 @@ t.test('a handler hears only what it has a callback for', async t => {
   const { events, log } = await opening(t)
   await events.add(audit, log)
   await events.syncNotify('closed')
+  await events.syncNotify('toString' as 'closed')
   await events.syncNotify('sold', tea)
   t.equal(await events.call(audit, 'total'), 2)
   t.strictSame(log, [])
@@ -352,6 +354,7 @@ t.test('a handler goes with its owner, and terminate is told why', async t => {
   node.exit(owner.pid, 'boom')
   await events.syncNotify('closed')
   t.strictSame([await events.handlers(), log], [[], [{ type: 'owner', reason: 'boom' }]])
+  t.equal(node.stats().counters['process.deadLetters'], 0, 'and nobody writes to the dead')
   await events.add(audit, log, { owner: owner.pid })
   await events.syncNotify('closed')
   t.strictSame(
@@ -435,6 +438,26 @@ t.test('a handler that was waiting when the manager was killed has no further ef
   await new Promise(resolve => setImmediate(resolve))
   t.strictSame([log, crashes], [[], []])
   t.equal(node.stats().counters['events.handlers'], 0)
+})
+
+t.test('a handler that was starting when the manager was killed is none', async t => {
+  const { node, ref, events } = await opening(t)
+  const begun = gate()
+  const { opened, open } = gate()
+  const slow = defineEventHandler('slow', {
+    init: async () => {
+      begun.open()
+      await opened
+      return {}
+    },
+  })
+  const added = refusal(events.add(slow))
+  await begun.opened
+  node.exit(ref.pid, 'kill')
+  t.match(await added, { code: 'ERR_EXIT', detail: { reason: 'killed' } })
+  open()
+  await new Promise(resolve => setImmediate(resolve))
+  t.equal(node.stats().counters['events.handlers'] ?? 0, 0)
 })
 
 t.test('a supervised manager comes back under its name, without the handlers of its last life', async t => {

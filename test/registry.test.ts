@@ -224,6 +224,23 @@ t.test('keys and values are those of one process, in the order of registration',
   t.strictSame([things.keys(node, ada.pid), things.count(node)], [[], 1], 'nor is a dead one')
 })
 
+t.test('of one process each registry knows its own entries, as long as they are registered', async t => {
+  const things = duplicate()
+  const others = defineRegistry<string, number>('others', { keys: 'unique' })
+  const { node, ada } = await opening(t, things, { limits: { perProcessMax: 2 } })
+  await node.spawn(others)
+  await ada.ask(self => {
+    things.register(self, 'a', 1)
+    others.register(self, 'b', 2)
+  })
+  t.strictSame([things.keys(node, ada.pid), others.keys(node, ada.pid)], [['a'], ['b']])
+  await ada.ask(self => {
+    things.unregister(self, 'a')
+    things.register(self, 'c', 3)
+  })
+  t.strictSame([things.keys(node, ada.pid), others.keys(node, ada.pid)], [['c'], ['b']], 'and makes room')
+})
+
 t.test('match, countMatch and select look at values; unregisterMatch at the caller’s own', async t => {
   const things = duplicate()
   const { node, ada, bob } = await opening(t, things)
@@ -292,6 +309,7 @@ t.test('keys are equal when they are alike', async t => {
   const things = unique<undefined>()
   const { node, ada } = await opening(t, things)
   const ref = await ada.ask(self => self.alias())
+  const shared = { x: 1 }
   const alike: readonly (readonly [unknown, unknown])[] = [
     [
       { a: 1, b: [2, { c: undefined }] },
@@ -307,6 +325,10 @@ t.test('keys are equal when they are alike', async t => {
     [{ at: ada.pid }, { at: ada.pid }],
     [ref, new Ref(ref.node, ref.creation, ref.counter)],
     [undefined, undefined],
+    [
+      [shared, shared],
+      [{ x: 1 }, { x: 1 }],
+    ],
     [Object.assign(Object.create(null), { z: 1 }), { z: 1 }],
   ]
   for (const [i, [one, other]] of alike.entries()) {

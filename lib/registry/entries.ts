@@ -88,7 +88,6 @@ export class Entries<K, V> {
     this.#process = undefined
     if (!isCleanExit(reason)) return
     for (const entry of this.all()) this.#forget(entry)
-    this.meta.clear()
     this.#ended()
   }
 
