@@ -529,3 +529,21 @@ t.test('what is used wrongly is refused by name', async t => {
   await t.rejects(events.remove(5 as never), /remove: id: expected a string, got 5/)
   await t.rejects(events.call(5 as never, 'total' as never), /call: handler: expected what/)
 })
+
+t.test('a ref from outside speaks for the manager, also where another’s await came before', async t => {
+  const { node, events, ref } = await opening(t)
+  const door = defineActor('door', {
+    init: () => ({}),
+    calls: { who: (_, __: void, ctx) => ctx.from.pid },
+  })
+  const asked: Promise<unknown>[] = []
+  const outside = await node.spawn(door)
+  const leaver = defineEventHandler('leaver', {
+    init: () => ({}),
+    events: { closed: async () => Promise.reject(new Error('late')) },
+    terminate: () => void asked.push(outside.call('who')),
+  })
+  await events.add(leaver)
+  await events.syncNotify('closed')
+  t.strictSame(await Promise.all(asked), [ref.pid])
+})
