@@ -2,6 +2,7 @@
  * Registries: processes of one node by keys of any shape. The cases of Elixir's Registry come first; then what ours
  * adds, and what a registry is when it crashes, fills up or is used wrongly.
  */
+import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
 import { Ref } from '../lib/base/ids.js'
 import {
@@ -13,10 +14,12 @@ import {
   type Pid,
   type Registry,
   type RegistryNotice,
+  type Self,
   startSupervisor,
   type TroupeError,
   via,
 } from '../lib/index.js'
+import { SimRandom } from '../lib/sim/sim-random.js'
 import { bareNode } from './support/bare-node.js'
 import { plain, puppet, reasonOf, refusal } from './support/puppet.js'
 
@@ -239,6 +242,20 @@ t.test('of one process each registry knows its own entries, as long as they are 
     things.register(self, 'c', 3)
   })
   t.strictSame([things.keys(node, ada.pid), others.keys(node, ada.pid)], [['c'], ['b']], 'and makes room')
+})
+
+t.test('unregister finds the owner’s entries whether it owns more than the key has, or fewer', async t => {
+  const things = duplicate()
+  const { node, ada, bob } = await opening(t, things)
+  await ada.ask(self => {
+    for (const key of ['a', 'b', 'c']) things.register(self, key, 1)
+    things.register(self, 'b', 2)
+  })
+  await bob.ask(self => things.register(self, 'b', 3))
+  await bob.ask(self => things.unregister(self, 'b'))
+  t.strictSame([things.values(node, 'b', ada.pid), things.values(node, 'b', bob.pid)], [[1, 2], []])
+  await ada.ask(self => things.unregister(self, 'b'))
+  t.strictSame(things.keys(node, ada.pid), ['a', 'c'])
 })
 
 t.test('match, countMatch and select look at values; unregisterMatch at the caller’s own', async t => {
@@ -469,6 +486,26 @@ t.test('a via name stands wherever a name does: send, whereis, named, monitor, t
   t.strictSame(`${node.named(address, room)} ${name}`, 'room rooms["lobby"] rooms["lobby"]')
   await ada.ask(self => self.monitor(address))
   t.match(plain(await ada.next()), { pid: undefined, reason: 'noproc', target: { name: 'rooms["lobby"]' } })
+})
+
+t.test('lists and crash reports call a process by the via name it was started under', async t => {
+  const rooms = defineRegistry<string>('rooms', { keys: 'duplicate' })
+  const halls = defineRegistry<string>('halls', { keys: 'unique' })
+  const { node, ada } = await opening(t, rooms)
+  await node.spawn(halls)
+  const crash = new Promise(resolve => node.on('crash', resolve))
+  const named = node.run(
+    async self => {
+      rooms.register(self, 'not a name')
+      await self.receive()
+      throw new Error('boom')
+    },
+    { name: via(halls, 'big') },
+  )
+  await ada.ask(self => self.monitor(named))
+  t.strictSame(node.processes().at(-1)?.names, ['halls["big"]'])
+  node.send(named, 'go')
+  t.match(await crash, { pid: named, name: 'halls["big"]' })
 })
 
 t.test('sending to a via name that nobody has throws, as to an unknown name', async t => {
@@ -777,4 +814,107 @@ t.test('what is thrown by an update changes nothing', async t => {
     )
     t.strictSame(things.lookup(self, 'k'), [{ pid: self.self, value: 1 }])
   })
+})
+
+// ---- histories ----
+
+/** What a registry is, in as few words as possible. */
+class Model {
+  list: { key: string; pid: Pid; value: number }[] = []
+  notices: unknown[] = []
+  open = true
+  readonly #unique: boolean
+
+  constructor(unique: boolean) {
+    this.#unique = unique
+  }
+
+  register(pid: Pid, key: string, value: number): unknown {
+    const held = this.#unique ? this.list.find(entry => entry.key === key) : undefined
+    if (held !== undefined) return { ok: false, why: 'already_registered', pid: held.pid }
+    this.list.push({ key, pid, value })
+    this.notices.push({ type: 'register', registry: 'things', key, pid, value })
+    return { ok: true }
+  }
+
+  remove(fits: (entry: { key: string; pid: Pid }) => boolean, death?: { reason: unknown }): void {
+    for (const { key, pid } of this.list.filter(fits)) {
+      this.notices.push({ type: 'unregister', registry: 'things', key, pid, ...death })
+    }
+    this.list = this.list.filter(entry => !fits(entry))
+  }
+}
+
+function codeOf(fn: () => unknown): unknown {
+  try {
+    return fn()
+  } catch (error) {
+    return (error as TroupeError).code
+  }
+}
+
+t.test('whatever happens in 300 histories, a registry is the list of what the living registered', async t => {
+  const { node } = await bareNode(t)
+  const ear = puppet(node, { name: 'ear' })
+  const live = async (): Promise<Self> =>
+    new Promise(resolve => {
+      node.run(async self => {
+        resolve(self)
+        await self.receive(() => false)
+      })
+    })
+  for (let seed = 1; seed <= 300; seed++) {
+    const random = new SimRandom(seed)
+    const keys = random.chance(0.5) ? 'unique' : 'duplicate'
+    const things = defineRegistry<string, number>('things', { keys, listeners: ['ear'] })
+    const model = new Model(keys === 'unique')
+    let { pid: registry } = await node.spawn(things)
+    const owners = [await live(), await live(), await live()]
+    const history: string[] = []
+    for (let step = 0; step < 40; step++) {
+      const at = random.below(owners.length)
+      const self = owners[at] as Self
+      const key = `k${random.below(3)}`
+      const act = random.below(20)
+      history.push(`${act} ${at} ${key}`)
+      if (act === 0) {
+        if (model.open) node.exit(registry, 'kill')
+        else registry = (await node.spawn(things)).pid
+        model.open = !model.open
+      } else if (act <= 2) {
+        node.exit(self.self, 'kill')
+        model.remove(({ pid }) => pid === self.self, { reason: 'killed' })
+        owners[at] = await live()
+      } else if (!model.open) {
+        if (codeOf(() => things.register(self, key, step)) !== 'ERR_NOPROC')
+          t.fail('not refused', { seed, history })
+      } else if (act <= 13) {
+        const got = things.register(self, key, step)
+        const wanted = model.register(self.self, key, step)
+        if (!isDeepStrictEqual(got, wanted)) t.fail('another answer', { seed, history, got, wanted })
+      } else {
+        things.unregister(self, key)
+        model.remove(entry => entry.pid === self.self && entry.key === key)
+      }
+    }
+    if (!model.open) registry = (await node.spawn(things)).pid
+    for (const key of ['k0', 'k1', 'k2']) {
+      const of = (pid?: Pid) =>
+        model.list.filter(entry => entry.key === key && (pid === undefined || entry.pid === pid))
+      const wanted = of().map(({ pid, value }) => ({ pid, value }))
+      const got = things.lookup(node, key)
+      if (!isDeepStrictEqual(got, wanted)) t.fail('another list', { seed, history, got, wanted })
+      for (const { self } of owners) {
+        const values = of(self).map(({ value }) => value)
+        if (!isDeepStrictEqual(things.values(node, key, self), values))
+          t.fail('other values', { seed, history })
+      }
+    }
+    const heard = await ear.mail()
+    if (!isDeepStrictEqual(heard, model.notices)) t.fail('other notices', { seed, history })
+    node.exit(registry, 'shutdown')
+    if (node.stats().counters['registry.entries'] !== 0) return t.fail('something is left', { seed, history })
+    for (const { self } of owners) node.exit(self, 'kill')
+  }
+  t.pass('300 histories of 40 steps')
 })

@@ -632,7 +632,7 @@ export class Actors {
     return {
       pid: process.pid,
       definition: process instanceof ActorProcess ? process.kind.def.name : undefined,
-      names: [...(ties?.names ?? [])],
+      names: ties?.called() ?? [],
       mailbox: process.mailbox?.length ?? 0,
       busy: process instanceof ActorProcess && process.phase === Phase.parked,
       links: ties?.links?.size ?? 0,
@@ -706,8 +706,7 @@ function takeOut(process: Process, fits: (mail: unknown) => boolean): void {
 }
 
 function reportOf(process: Process, reason: ExitReason): CrashReport {
-  const names = process.ties?.names
-  const base = { pid: process.pid, name: names?.values().next().value, reason }
+  const base = { pid: process.pid, name: process.ties?.called()[0], reason }
   if (!(process instanceof ActorProcess)) {
     return { ...base, definition: undefined, tag: undefined, lastMessage: undefined, state: undefined }
   }

@@ -21,6 +21,8 @@ export const Phase = { held: 0, idle: 1, ready: 2, running: 3, parked: 4, dead: 
 
 /** Something that is kept for a process elsewhere, and ends when its names do: before anybody is told of its death. */
 export interface Belonging {
+  /** What the process is called by it. */
+  readonly name?: string | undefined
   /** The process is dead, or never came to be. Must not throw, nor run user code before a later turn. */
   lost(reason: ExitReason): void
 }
@@ -113,6 +115,12 @@ export class Ties {
   aliases: Set<number> | undefined = undefined
   /** First of the requests that this process waits for. */
   asked: LocalRequest | undefined = undefined
+
+  /** All that the process is called on this node, to be shown. */
+  called(): readonly string[] {
+    const others = [...(this.belongings ?? [])].map(({ name }) => name)
+    return [...(this.names ?? []), ...others.filter(name => name !== undefined)]
+  }
 }
 
 export type AliasMode = 'demonitor' | 'reply_demonitor' | 'explicit_unalias'

@@ -27,13 +27,23 @@ export class Entry<K, V> implements Belonging {
   readonly key: K
   readonly owner: Process
   value: V
+  /** For one that its owner was started under. */
+  readonly name: string | undefined
 
-  constructor(entries: Entries<K, V>, id: unknown, key: K, owner: Process, value: V) {
+  constructor(
+    entries: Entries<K, V>,
+    id: unknown,
+    key: K,
+    owner: Process,
+    value: V,
+    name: string | undefined,
+  ) {
     this.entries = entries
     this.id = id
     this.key = key
     this.owner = owner
     this.value = value
+    this.name = name
   }
 
   get pid(): Pid {
@@ -92,11 +102,11 @@ export class Entries<K, V> {
   }
 
   /** The entry that is in the way, if there is one. Throws `ERR_BUSY` when the registry is full. */
-  add(id: unknown, key: K, owner: Process, value: V): Entry<K, V> | undefined {
+  add(id: unknown, key: K, owner: Process, value: V, name?: string): Entry<K, V> | undefined {
     const holder = this.first(id)
     if (this.kind.unique && holder !== undefined) return holder
     this.checkRoom()
-    const entry = new Entry(this, id, kept(key), owner, value)
+    const entry = new Entry(this, id, kept(key), owner, value, name)
     this.actors.table.entrust(owner, entry)
     const same = this.#byId.get(id)
     if (same === undefined) this.#byId.set(id, new Set([entry]))
@@ -143,6 +153,15 @@ export class Entries<K, V> {
   ownedBy(owner: Process | undefined): readonly Entry<K, V>[] {
     const all = [...(owner?.ties?.belongings ?? [])]
     return all.filter((one): one is Entry<K, V> => one instanceof Entry && one.entries === this)
+  }
+
+  /** By the shorter way: a process may own as many entries as a topic has subscribers. */
+  ownedUnder(owner: Process | undefined, id: unknown): readonly Entry<K, V>[] {
+    const same = this.#byId.get(id)
+    const owned = owner?.ties?.belongings
+    if (same === undefined || owned === undefined) return []
+    if (same.size > owned.size) return this.ownedBy(owner).filter(entry => entry.id === id)
+    return [...same].filter(entry => entry.owner === owner)
   }
 
   all(): readonly Entry<K, V>[] {

@@ -223,7 +223,7 @@ class RegistryDef<K, V, Meta extends object> implements Registry<K, V, Meta> {
 
   #remove(what: string, owner: Speaker, key: K, fits: (value: V) => boolean): void {
     const { entries, process } = this.#owner(what, owner)
-    const gone = ownedUnder(entries, process, this.#id(what, key)).filter(entry => fits(entry.value))
+    const gone = entries.ownedUnder(process, this.#id(what, key)).filter(entry => fits(entry.value))
     for (const entry of gone) entries.remove(entry)
   }
 
@@ -232,7 +232,7 @@ class RegistryDef<K, V, Meta extends object> implements Registry<K, V, Meta> {
     if (!this.kind.unique)
       throw new TypeError(`${this.#at('updateValue', 'registry')}: expected one with unique keys`)
     const { entries, process } = this.#owner('updateValue', owner)
-    const [entry] = ownedUnder(entries, process, this.#id('updateValue', key))
+    const [entry] = entries.ownedUnder(process, this.#id('updateValue', key))
     if (entry === undefined) return undefined
     const old = entry.value
     entry.value = update(old)
@@ -250,7 +250,7 @@ class RegistryDef<K, V, Meta extends object> implements Registry<K, V, Meta> {
 
   values(where: Node | Speaker, key: K, pid: Pid): readonly V[] {
     const { entries, process } = this.#ownerOf('values', where, pid)
-    return ownedUnder(entries, process, this.#id('values', key)).map(entry => entry.value)
+    return entries.ownedUnder(process, this.#id('values', key)).map(entry => entry.value)
   }
 
   count(where: Node | Speaker): number {
@@ -352,9 +352,6 @@ function actorsOf(where: string, owner: unknown): Actors {
   return owner.alive()
 }
 
-const ownedUnder = <K, V>(entries: Entries<K, V>, owner: Process | undefined, id: unknown) =>
-  entries.ownedBy(owner).filter(entry => entry.id === id)
-
 class RegistryAddress<K, V> extends Address {
   readonly #registry: RegistryDef<K, V, object>
   readonly #key: K
@@ -380,7 +377,7 @@ class RegistryAddress<K, V> extends Address {
   claim(actors: Actors, process: Process): void {
     const entries = this.#registry.on(actors)
     if (entries === undefined) throw this.#registry.notRunning(actors.node)
-    const holder = entries.add(this.#id, this.#key, process, this.#value)
+    const holder = entries.add(this.#id, this.#key, process, this.#value, this.via)
     if (holder === undefined) return
     throw new TroupeError('ERR_ALREADY_STARTED', `${this.via} is held by ${holder.pid}`, {
       name: this.via,
