@@ -11,6 +11,7 @@ import {
   defineEvents,
   eventManager,
   type HandlerEnd,
+  type HandlerExit,
   isSignal,
   type NodeOptions,
   type Signal,
@@ -546,4 +547,59 @@ t.test('a ref from outside speaks for the manager, also where another’s await 
   await events.add(leaver)
   await events.syncNotify('closed')
   t.strictSame(await Promise.all(asked), [ref.pid])
+})
+
+t.test('nothing that comes out of a handler and cannot cross ends the manager', async t => {
+  const { node } = await bareNode(t, { serializeLocal: true })
+  const events = eventManager(await node.spawn(shop))
+  const odd = defineEventHandler('odd', {
+    init: (how?: 'raise') => {
+      if (how === 'raise') throw { fn: () => 1 }
+      return {}
+    },
+    events: {
+      closed: () => {
+        throw { fn: () => 2 }
+      },
+    },
+    calls: {
+      reply: () => () => 3,
+      raise: () => {
+        throw { fn: () => 4 }
+      },
+      leave: (_, __: void, ctx) => {
+        ctx.remove()
+        return () => 5
+      },
+    },
+    terminate: () => () => 6,
+  })
+  const ends: unknown[] = []
+  const owner = node.run(async self => {
+    for (;;) ends.push((await self.receive<HandlerExit>()).end)
+  })
+  const options = { owner }
+  const reason = 'an object with key "nocatch"'
+  t.match(await refusal(events.add(odd, 'raise', options)), { code: 'ERR_START', detail: { reason } })
+  await events.add(odd, undefined, options)
+  t.match(await refusal(events.call(odd, 'reply')), {
+    code: 'ERR_EXIT',
+    detail: { reason: { bad_return_value: /^(a )?function/, why: /may not cross/ } },
+  })
+  await events.add(odd, undefined, options)
+  t.match(await refusal(events.call(odd, 'raise')), { code: 'ERR_EXIT', detail: { reason } })
+  await events.add(odd, undefined, options)
+  t.match(await refusal(events.call(odd, 'leave')), { code: 'ERR_PAYLOAD' })
+  await events.add(odd, undefined, options)
+  t.match(await refusal(events.remove('odd')), { code: 'ERR_PAYLOAD' })
+  await events.add(odd, undefined, options)
+  await events.syncNotify('closed')
+  t.strictSame(await events.handlers(), [])
+  t.match(ends, [
+    { type: 'error', reason: { bad_return_value: /function/ } },
+    { type: 'error', reason },
+    { type: 'remove' },
+    { type: 'remove' },
+    { type: 'error', reason },
+  ])
 })

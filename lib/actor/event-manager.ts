@@ -22,7 +22,7 @@ import { type ExitReason, thrownReason } from '../base/reasons.js'
 import type { Sent } from '../process/mail.js'
 import type { Process } from '../process/process.js'
 import type { Actors } from './actors.js'
-import type { ActorRef, Context, InitContext, Signal, Speaker } from './api.js'
+import type { ActorRef, Context, From, InitContext, Signal, Speaker } from './api.js'
 import { type ActorDef, defineActor, type Payload, type Reply } from './define.js'
 import {
   type AnyEvent,
@@ -165,9 +165,10 @@ const managerNamed = (name: string) =>
   defineActor(name, {
     init: (_: undefined, ctx) => new Manager(ctx),
     calls: {
-      place: (manager, add: AddHandler) => manager.place(add.code, add.data as Placing),
-      remove: (manager, id: string) => manager.remove(id),
-      ask: (manager, asked: Asked) => manager.ask(asked),
+      place: (manager, add: AddHandler, { from }) =>
+        manager.answer(from, manager.place(add.code, add.data as Placing)),
+      remove: (manager, id: string, { from }) => manager.answer(from, manager.remove(id)),
+      ask: (manager, asked: Asked, { from }) => manager.answer(from, manager.ask(asked, from)),
       sync: (manager, event: AnyEvent) => manager.tell(event),
       handlers: manager => manager.list(),
     },
@@ -331,7 +332,23 @@ class Manager {
     return waits.length === 0 ? undefined : ignoring(Promise.all(waits))
   }
 
-  ask({ id, tag, payload }: Asked): Eventual<Outcome> {
+  /** Replies by hand: what came of a handler may be a value that cannot cross, and is not to end the manager. */
+  answer(from: From, outcome: Eventual<Outcome>): Eventual<Outcome> {
+    return then(outcome, known => {
+      try {
+        from.reply(known)
+      } catch (error) {
+        from.reply(
+          known.ok
+            ? refusal('ERR_PAYLOAD', `what terminate returned may not cross: ${show(error)}`, {})
+            : { ...known, detail: { ...known.detail, reason: show(known.detail['reason']) } },
+        )
+      }
+      return known
+    })
+  }
+
+  ask({ id, tag, payload }: Asked, from: From): Eventual<Outcome> {
     const one = this.#handlers.get(id)
     if (one === undefined) return this.#unknown(id)
     const { calls = {} } = one.spec
@@ -344,9 +361,20 @@ class Manager {
     }
     return this.#attempt(
       () => callback(one.state, payload, one),
-      value => this.#went(one, value),
+      value => this.#replied(one, value, from),
       reason => this.#failed(one, reason),
     )
+  }
+
+  #replied(one: Installed, value: unknown, from: From): Eventual<Outcome> {
+    if (!one.removing) {
+      try {
+        from.reply(done(value))
+      } catch (error) {
+        return this.#failed(one, { bad_return_value: show(value), why: show(error) })
+      }
+    }
+    return this.#went(one, value)
   }
 
   #went(one: Installed, value: unknown): Eventual<Outcome> {
@@ -437,7 +465,13 @@ class Manager {
     if (owner === undefined || monitor === undefined || end.type === 'owner') return
     this.#ctx.demonitor(monitor, { flush: true })
     const exit: HandlerExit = { type: 'handler_exit', manager: this.#ctx.self, handler: id, end }
-    this.#ctx.send(owner, exit)
+    try {
+      this.#ctx.send(owner, exit)
+    } catch {
+      // A reason that cannot cross: the owner learns what it was like.
+      const told = 'reason' in end ? { ...end, reason: show(end.reason) } : end
+      this.#ctx.send(owner, { ...exit, end: told })
+    }
   }
 
   /** Runs a callback, sync or not, as code of the manager's process. Of a dead one nothing more is heard. */
