@@ -48,9 +48,9 @@ export {
   type EventManager,
   type EventsDef,
   eventManager,
-  type HandlerInfo,
   type HandlerOptions,
 } from './actor/event-manager.js'
+export type { HandlerInfo } from './actor/handler-table.js'
 export { isSignal } from './actor/signals.js'
 export { type ErrorCode, TroupeError } from './base/errors.js'
 export { type NodeId, Pid, parsePid, Ref, samePid, sameRef } from './base/ids.js'
