@@ -17,6 +17,7 @@ import {
   type Signal,
   startSupervisor,
 } from '../lib/index.js'
+import { createTestMesh } from '../lib/testing.js'
 import { bareNode } from './support/bare-node.js'
 import { gate, plain, puppet, reasonOf, refusal } from './support/puppet.js'
 
@@ -603,3 +604,23 @@ t.test('nothing that comes out of a handler and cannot cross ends the manager', 
     { type: 'error', reason },
   ])
 })
+
+t.test(
+  'from another node a manager is notified and asked like here; what has code in it stays at home',
+  async t => {
+    const mesh = await createTestMesh({ nodes: 2, seed: 7, actors: [shop] })
+    t.teardown(() => mesh.stop())
+    const [a, b] = [mesh.node('a'), mesh.node('b')]
+    const home = eventManager(await mesh.run(a.spawn(shop, undefined, { name: 'shop' })))
+    const log: unknown[] = []
+    await mesh.run(home.add(audit, log))
+    const away = eventManager(b.named('shop', shop))
+    away.notify('sold', tea)
+    await mesh.run(away.syncNotify('sold', tea))
+    t.equal(await mesh.run(away.call(audit, 'total')), 4)
+    t.match(await mesh.run(refusal(away.add(audit, log))), { code: 'ERR_PAYLOAD' })
+    const { code, detail } = await mesh.run(refusal(away.call(audit, 'fail', 'no')))
+    t.match([code, detail], ['ERR_EXIT', { handler: 'audit', reason: { message: 'no' } }])
+    t.match(await mesh.run(refusal(away.remove('audit'))), { code: 'ERR_NOPROC' })
+  },
+)

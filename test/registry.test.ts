@@ -20,6 +20,7 @@ import {
   via,
 } from '../lib/index.js'
 import { SimRandom } from '../lib/sim/sim-random.js'
+import { createTestMesh } from '../lib/testing.js'
 import { bareNode } from './support/bare-node.js'
 import { plain, puppet, reasonOf, refusal } from './support/puppet.js'
 
@@ -917,4 +918,21 @@ t.test('whatever happens in 300 histories, a registry is the list of what the li
     for (const { self } of owners) node.exit(self, 'kill')
   }
   t.pass('300 histories of 40 steps')
+})
+
+t.test('a registry runs where it is spawned; its addresses mean nothing elsewhere', async t => {
+  const rooms = defineRegistry<string>('rooms', { keys: 'unique' })
+  const mesh = await createTestMesh({ nodes: 2, seed: 7, actors: [rooms] })
+  t.teardown(() => mesh.stop())
+  const [a, b] = [mesh.node('a'), mesh.node('b')]
+  await mesh.run(a.spawn(rooms, undefined, { on: 'b' }))
+  t.throws(() => rooms.count(a), { code: 'ERR_NOPROC', detail: { node: 'a' } })
+  const holder = b.run(self => self.receive(), { name: via(rooms, 'lobby') })
+  t.strictSame(rooms.lookup(b, 'lobby'), [{ pid: holder, value: undefined }])
+  t.equal(b.whereis(via(rooms, 'lobby'))?.pid, holder)
+  t.throws(() => a.send(via(rooms, 'lobby'), 1), { code: 'ERR_NAME' })
+  t.throws(() => b.send(a.self, b.named(via(rooms, 'lobby'))), {
+    code: 'ERR_PAYLOAD',
+    message: /a NamedRef may not cross/,
+  })
 })
