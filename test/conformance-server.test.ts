@@ -100,18 +100,28 @@ t.test(
 t.test(
   'gs-start-007: a start under a name that is taken fails with its holder, and init never runs',
   async t => {
-    const { node } = await bareNode(t)
-    let inits = 0
-    const server = defineActor('server', { init: () => ({ n: ++inits }) })
-    const holder = await node.spawn(server, undefined, { name: 'n', scope: 'node' })
-    const caller = puppet(node, { trapExit: true })
-    const { code, detail } = await refusal(
-      caller.ask(self => self.spawn(server, undefined, { name: 'n', scope: 'node', link: true })),
-    )
-    t.strictSame([code, detail['pid']], ['ERR_ALREADY_STARTED', holder.pid], 'told who')
-    t.equal(inits, 1, 'init ran once in all')
-    node.exit(holder.pid, 'kill')
-    t.strictSame(await caller.mail(), [], 'no exit message, then or when the holder dies')
+    for (const scope of ['node', 'cluster'] as const) {
+      const { node } = await bareNode(t)
+      let inits = 0
+      const server = defineActor('server', { init: () => ({ n: ++inits }) })
+      const holder = await node.spawn(server, undefined, { name: 'n', scope })
+      const caller = puppet(node, { trapExit: true })
+      const { code, detail } = await refusal(
+        caller.ask(self => self.spawn(server, undefined, { name: 'n', scope, link: true })),
+      )
+      t.strictSame([code, detail['pid']], ['ERR_ALREADY_STARTED', holder.pid], `told who, scope ${scope}`)
+      t.strictSame(
+        node.processes().map(({ pid, definition, names, links }) => ({ pid, definition, names, links })),
+        [
+          { pid: holder.pid, definition: 'server', names: ['n'], links: 0 },
+          { pid: caller.pid, definition: undefined, names: [], links: 0 },
+        ],
+        'the holder keeps the name, nobody is linked and nothing is left of the start',
+      )
+      node.exit(holder.pid, 'kill')
+      t.strictSame(await caller.mail(), [], 'no exit message, then or when the holder dies')
+      t.equal(inits, 1, 'init ran once in all, and not later either')
+    }
   },
 )
 
@@ -227,6 +237,10 @@ const noting = () => {
       raise: () => {
         throw oops
       },
+      raiseLater: async () => {
+        await null
+        throw oops
+      },
       seen: state => state.seen,
     },
     casts: {
@@ -266,13 +280,16 @@ t.test(
   'gs-call-007: a handler that raises fails its caller with the error, terminates with it and ends with it',
   async t => {
     const { node } = await bareNode(t)
-    const { server, terminated, oops } = noting()
-    const ref = await node.spawn(server, false)
-    const { down } = await watch(node, ref.pid)
-    const { code, detail } = await refusal(ref.call('raise'))
-    t.strictSame([code, detail['reason']], ['ERR_EXIT', oops], 'the caller')
-    t.equal((await down).reason, oops, 'the end')
-    t.strictSame(terminated, [{ reason: oops, seen: [] }], 'terminate')
+    for (const tag of ['raise', 'raiseLater'] as const) {
+      const { server, terminated, oops } = noting()
+      const ref = await node.spawn(server, false)
+      const { down } = await watch(node, ref.pid)
+      const { code, detail } = await refusal(ref.call(tag))
+      t.strictSame([code, detail], ['ERR_EXIT', { pid: ref.pid, tag, reason: oops }], `the caller, ${tag}`)
+      t.equal(detail['reason'], oops, 'with the very error')
+      t.equal((await down).reason, oops, 'the end')
+      t.strictSame(terminated, [{ reason: oops, seen: [] }], 'terminate')
+    }
   },
 )
 
@@ -401,9 +418,17 @@ t.test('gs-call-013: a call to an unreachable node fails with noconnection, and 
   const down = new Promise<void>(resolve => void a.once('nodedown', () => resolve()))
   await b.stop({ drainMs: 0 })
   await down
-  const error = await refusal(ref.call('ping'))
-  t.equal(error.code, 'ERR_NOCONNECTION', 'the code')
-  t.match(String(error), /\bb\b/, 'the node')
+  t.equal(ref.pid.node, 'b', 'the node that is gone')
+  const caller = puppet(a)
+  for (const call of [() => ref.call('ping'), () => caller.ask(self => self.call(ref, 'ping'))]) {
+    const error = await refusal(call())
+    t.strictSame(
+      [error.code, error.detail],
+      ['ERR_NOCONNECTION', { pid: ref.pid, tag: 'ping' }],
+      'the code, and who could not be reached',
+    )
+    t.match(String(error), /\bon b\b/, 'the node in words')
+  }
   t.doesNotThrow(() => ref.cast('hit'), 'a cast there is no error')
   t.equal(a.send({ name: 'far', node: 'b' }, 'x'), 'ok', 'nor is a message to a name there')
 })

@@ -3,7 +3,6 @@
  * rule, through the public API alone. Where one event loop cannot do the same, the title says what stands instead.
  */
 import t from 'tap'
-import type { ExitReason } from '../lib/base/reasons.js'
 import { defineActor } from '../lib/index.js'
 import type { DownSignal } from '../lib/process/mail.js'
 import { bareNode } from './support/bare-node.js'
@@ -408,10 +407,9 @@ t.test('monitor-007: demonitor leaves a down that is in the mailbox already', as
   const ref = await a.ask(self => self.monitor(b.pid))
   await reasonOf(node, b.pid, b.end)
   await a.ask(self => self.demonitor(ref))
-  t.strictSame(
-    (await a.mail()).map(m => String((m as DownSignal).ref)),
-    [String(ref)],
-  )
+  t.strictSame((await a.mail()).map(plain), [
+    { down: ref, pid: b.pid, reason: 'normal', target: undefined, tag: undefined },
+  ])
 })
 
 t.test('monitor-008: demonitor with flush takes it out', async t => {
@@ -471,13 +469,19 @@ t.test('monitor-012: a process that is spawned with a monitor and exits at once 
     for (let i = 0; i < 100; i++) spawned.push(await self.spawn(quick, undefined, { monitor: true }))
     return spawned
   })
-  const told = new Map<string, ExitReason>()
-  for (const _ of refs) {
-    const { ref, reason } = (await a.next()) as DownSignal
-    told.set(String(ref), reason)
-  }
-  t.strictSame([...told.keys()].sort(), refs.map(ref => String(ref.monitor)).sort(), 'each of 100, once')
-  t.strictSame(new Set(told.values()), new Set(['quick']), 'with its reason')
+  const told: unknown[] = []
+  for (const _ of refs) told.push(plain(await a.next()))
+  t.strictSame(
+    told,
+    refs.map(({ monitor, pid }) => ({
+      down: monitor,
+      pid,
+      reason: 'quick',
+      target: undefined,
+      tag: undefined,
+    })),
+    'each of 100, once',
+  )
   t.strictSame(await a.mail(), [], 'and nothing else')
 })
 
@@ -622,9 +626,12 @@ t.test('name-002: the name of a killed process is free before watchers are told'
 t.test('name-003: a dead process cannot be given a name', async t => {
   const { node } = await bareNode(t)
   const dead = await corpse(node)
-  const { code } = await refusal((async () => node.register('n', dead, { scope: 'node' }))())
-  t.equal(code, 'ERR_NOPROC', 'refused')
-  t.equal(node.whereis('n'), undefined, 'free')
+  for (const scope of ['node', 'cluster'] as const) {
+    const { code, detail } = await refusal((async () => node.register('n', dead, { scope }))())
+    t.strictSame([code, detail['pid']], ['ERR_NOPROC', dead], `refused, scope ${scope}`)
+    t.equal(node.whereis('n'), undefined, 'free')
+    t.strictSame(node.names(), [], 'nothing is kept of it')
+  }
 })
 
 t.test('name-004: unregister of a free name says false and harms nobody', async t => {
@@ -743,6 +750,8 @@ t.test('timer-009: a negative delay is a mistake of the caller', async t => {
 t.test('timer-010: an interval stops when the process it is meant for dies', async t => {
   const { node, clock } = await bareNode(t)
   const [a, b] = [puppet(node), puppet(node)]
+  const timers = () => node.stats().counters['process.timers']
+  const before = timers()
   const ref = await a.ask(self => self.sendEvery(10, b.pid, 'tick'))
   clock.advance(9)
   t.strictSame(await b.mail(), [], 'first after one period')
@@ -750,6 +759,7 @@ t.test('timer-010: an interval stops when the process it is meant for dies', asy
   t.strictSame(await b.mail(), ['tick', 'tick', 'tick'], 'then every period')
   await reasonOf(node, b.pid, b.end)
   t.equal(await a.ask(self => self.readTimer(ref)), false, 'stopped')
+  t.equal(timers(), before, 'and not kept running')
   const letters: unknown[] = []
   node.on('dead-letter', letter => letters.push(letter))
   clock.advance(100)
