@@ -424,7 +424,7 @@ t.test('gs-call-013: a call to an unreachable node fails with noconnection, and 
     const error = await refusal(call())
     t.strictSame(
       [error.code, error.detail],
-      ['ERR_NOCONNECTION', { pid: ref.pid, tag: 'ping' }],
+      ['ERR_NOCONNECTION', { pid: ref.pid, node: 'b', tag: 'ping' }],
       'the code, and who could not be reached',
     )
     t.match(String(error), /\bon b\b/, 'the node in words')

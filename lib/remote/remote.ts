@@ -357,7 +357,7 @@ class Sessions implements Remoting {
 
   #failSoon(request: Request, to: Pid | NameOnNode, why: keyof typeof REFUSALS): void {
     const [code, text] = REFUSALS[why]
-    const target = to instanceof Pid ? { pid: to } : { name: to.name, node: to.node }
+    const target = to instanceof Pid ? { pid: to, node: to.node } : { name: to.name, node: to.node }
     const error = new TroupeError(code, `call ${request.tag} on ${to.node}: ${text}`, {
       ...target,
       tag: request.tag,
