@@ -59,6 +59,28 @@ export type { Logger } from './base/log.js'
 export type { DownReason, Member, MemberState, MembersView } from './base/member.js'
 export type { WaitOptions } from './base/options.js'
 export { type ExitReason, isCleanExit, isShutdown } from './base/reasons.js'
+export {
+  defineMachine,
+  type MachineContext,
+  type MachineDef,
+  type MachineSpec,
+  type StateSpec,
+} from './machine/machine.js'
+export { toMermaid } from './machine/mermaid.js'
+export {
+  go,
+  type InternalEvent,
+  internal,
+  postpone,
+  type Result,
+  type ResultKind,
+  type ResultOptions,
+  repeat,
+  type StopOptions,
+  stay,
+  stop,
+  type TimeoutSetting,
+} from './machine/results.js'
 export { createNode } from './node/node.js'
 export type { NodeOptions } from './node/options.js'
 export type { DownSignal, ExitSignal, NameOnNode, Sent, TimerSignal } from './process/mail.js'

@@ -25,6 +25,7 @@ const RANKS: Readonly<Record<string, number>> = {
   replica: 3,
   supervisor: 3,
   registry: 3,
+  machine: 3,
   remote: 4,
   cluster: 5,
   services: 6,

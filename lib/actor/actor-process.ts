@@ -44,7 +44,8 @@ export class ActorKind {
 /** What a callback asked for through `ctx`, and what is kept for later: made when first needed. */
 class Effects {
   ignore = false
-  stop: { readonly reason: ExitReason } | undefined = undefined
+  /** `mail` is what a crash report is to show of it. */
+  stop: { readonly reason: ExitReason; readonly mail?: unknown } | undefined = undefined
   next: { readonly value: unknown } | undefined = undefined
   timeoutMs: number | undefined = undefined
   timing: Timing | undefined = undefined
@@ -52,6 +53,8 @@ class Effects {
   /** Calls of `ref.stop`, answered by the death itself. */
   readonly stops: { readonly request: Request; readonly reason: ExitReason }[] = []
   terminating = false
+  /** What a behaviour that is built on this one keeps beside the state. */
+  behaviour: unknown = undefined
 }
 
 class TimeoutMail extends Mail {
@@ -309,7 +312,10 @@ export class ActorProcess extends Process {
     const effects = this.effects as Effects
     for (;;) {
       if (this.dead) return undefined
-      if (effects.stop !== undefined) return this.#terminate(effects.stop.reason)
+      if (effects.stop !== undefined) {
+        this.mail = effects.stop.mail
+        return this.#terminate(effects.stop.reason)
+      }
       if (effects.next === undefined) break
       const { value } = effects.next
       effects.next = undefined

@@ -16,6 +16,11 @@ export class ActorContext extends ProcessSpeaker<ActorProcess> implements Omit<C
     super(process.kind.actors, process)
   }
 
+  /** For behaviours that are built on this one: the process behind what a callback was given. */
+  static processOf(ctx: unknown): ActorProcess {
+    return (ctx as ActorContext).process
+  }
+
   get from(): From {
     const { mail, effects } = this.process
     if (!(mail instanceof Request))

@@ -62,6 +62,8 @@ export interface Limits {
   readonly reasonBytesMax: number
   /** Encoded arguments of a process that is revived elsewhere. Larger: refused at the spawn. */
   readonly reviveArgsBytesMax: number
+  /** Events that one state machine has postponed, or given itself, and not yet handled. Full: it ends, `system_limit`. */
+  readonly machineEventsMax: number
 }
 
 const MESSAGE_BYTES_MAX = 16 * 1_048_576
@@ -97,6 +99,7 @@ export const LIMITS: Limits = Object.freeze({
   peerSpawnsMax: 65_536,
   reasonBytesMax: 64 * 1_024,
   reviveArgsBytesMax: 64 * 1_024,
+  machineEventsMax: 1_048_576,
 })
 
 /** Bytes of a process's, cluster-wide or local, name. */
