@@ -486,3 +486,498 @@ t.test('fsm-020: an event that the start inserts is handled ahead of what was se
   node.named('eager', machine).cast('external')
   t.strictSame(await (await started).call('log'), ['enter', 'begin', 'external'])
 })
+
+// --- beside the cases -----------------------------------------------------------------------------------------------
+
+t.test('repeat replays nothing and keeps the state timeout', async t => {
+  const { node, clock } = await bareNode(t)
+  const machine = defineMachine('repeating', {
+    init: fresh,
+    initial: () => go('a', { stateTimeout: 40 }),
+    states: {
+      a: {
+        enter: data => noted(data, 'enter'),
+        casts: {
+          later: data => {
+            noted(data, 'later')
+            return postpone()
+          },
+          again: () => repeat(),
+        },
+        stateTimeout: data => {
+          noted(data, 'timeout')
+          return stay()
+        },
+        calls: { log: data => stay({ reply: data.log }) },
+      },
+    },
+  })
+  const ref = await node.spawn(machine)
+  ref.cast('later')
+  ref.cast('again')
+  t.strictSame(await ref.call('log'), ['enter', 'later', 'enter'])
+  clock.advance(40)
+  t.strictSame(await ref.call('log'), ['enter', 'later', 'enter', 'timeout'])
+})
+
+t.test('an event that is postponed while others are inserted comes after those', async t => {
+  const { node } = await bareNode(t)
+  const machine = defineMachine('both', {
+    init: fresh,
+    initial: 'a',
+    states: {
+      a: { casts: { e: () => go('b', { postpone: true, next: internal('i') }) } },
+      b: {
+        internal: {
+          i: data => {
+            noted(data, 'i(b)')
+            return stay()
+          },
+        },
+        casts: {
+          e: data => {
+            noted(data, 'e(b)')
+            return stay()
+          },
+        },
+        calls: { log: data => stay({ reply: data.log }) },
+      },
+    },
+  })
+  const ref = await node.spawn(machine)
+  ref.cast('e')
+  t.strictSame(await ref.call('log').catch(String), ['i(b)', 'e(b)'])
+})
+
+t.test('a timeout that is postponed comes again as the timeout it was', async t => {
+  const { node, clock } = await bareNode(t)
+  const machine = defineMachine('late', {
+    init: fresh,
+    initial: () =>
+      go('a', { stateTimeout: { ms: 10, payload: 'p' }, timeouts: { t: { ms: 10, payload: 'q' } } }),
+    states: {
+      a: { stateTimeout: postpone, timeouts: { t: postpone }, casts: { go: 'b' } },
+      b: {
+        stateTimeout: (data, payload) => {
+          noted(data, `state ${payload}`)
+          return stay()
+        },
+        timeouts: {
+          t: (data, payload) => {
+            noted(data, `t ${payload}`)
+            return stay()
+          },
+        },
+        calls: { log: data => stay({ reply: data.log }) },
+      },
+    },
+  })
+  const ref = await node.spawn(machine)
+  clock.advance(10)
+  ref.cast('go')
+  t.strictSame(await ref.call('log'), ['state p', 't q'])
+})
+
+t.test('an event timeout of 0 ms is cancelled by an inserted event, other zero timeouts are not', async t => {
+  const machine = await clockworked(t)
+  await machine.set([undefined, { eventTimeout: 0 }])
+  t.strictSame(await machine.after(0), ['event undefined in a'], 'nothing else waits')
+  await machine.set([undefined, { stateTimeout: 0, eventTimeout: 0 }])
+  t.strictSame(await machine.after(0), ['state undefined in a'], 'another timeout is an event')
+  await machine.set([undefined, { eventTimeout: 0, stateTimeout: 0 }])
+  t.strictSame(await machine.after(0), ['event undefined in a', 'state undefined in a'], 'in their order')
+})
+
+t.test('timers that enter sets are set after those of the change, in one go', async t => {
+  const { node, clock } = await bareNode(t)
+  const may = gate()
+  const machine = defineMachine('slow-enter', {
+    init: fresh,
+    initial: () => go('a', { stateTimeout: 10, timeouts: { t: 30 } }),
+    states: {
+      a: {
+        enter: async () => {
+          await may.opened
+          return stay({ stateTimeout: 20 })
+        },
+        stateTimeout: data => {
+          noted(data, 'state')
+          return stay()
+        },
+        timeouts: {
+          t: data => {
+            noted(data, 't')
+            return stay()
+          },
+        },
+        calls: { log: data => stay({ reply: data.log }) },
+      },
+    },
+  })
+  const ref = await node.spawn(machine)
+  clock.advance(100)
+  may.open()
+  t.strictSame(await ref.call('log'), [], 'while enter runs no time counts')
+  clock.advance(20)
+  t.strictSame(await ref.call('log'), ['state'])
+  clock.advance(10)
+  t.strictSame(await ref.call('log'), ['state', 't'])
+})
+
+t.test(
+  'a call is answered undefined by a result without reply, later by ctx.from, and by the end of the machine',
+  async t => {
+    const { node } = await bareNode(t)
+    const machine = defineMachine('asked', {
+      init: () => ({ waiting: [] as { reply(value: unknown): void }[] }),
+      initial: 'a',
+      states: {
+        a: {
+          calls: {
+            plain: () => stay(),
+            target: 'a',
+            wait: (data, _, ctx) => {
+              data.waiting.push(ctx.from)
+              return stay({ reply: ctx.later<string>() })
+            },
+            held: postpone,
+            crash: () => {
+              throw new Error('boom')
+            },
+          },
+          casts: {
+            answer: data => {
+              for (const from of data.waiting.splice(0)) from.reply('at last')
+              return stay()
+            },
+          },
+        },
+      },
+    })
+    const ref = await node.spawn(machine)
+    t.strictSame([await ref.call('plain'), await ref.call('target')], [undefined, undefined])
+    const answer = ref.call('wait')
+    ref.cast('answer')
+    t.equal(await answer, 'at last')
+    const all = [ref.call('wait'), ref.call('held'), ref.call('crash')].map(refusal)
+    for (const { code, detail } of await Promise.all(all)) {
+      t.strictSame([code, String(detail['reason'])], ['ERR_EXIT', 'Error: boom'], 'told why')
+    }
+    const other = await node.spawn(teller)
+    t.strictSame((await refusal(other.call('leave'))).detail['reason'], 'gone', 'a stop without a reply')
+  },
+)
+
+t.test('a wrong action ends the machine, with the action and what is legal', async t => {
+  const { node } = await bareNode(t)
+  const times =
+    "ms, 'infinity', 'cancel', { ms, payload? } or { update }, with milliseconds from 0 to 281474976710656"
+  const cases: [object, string][] = [
+    [{ stateTimeout: -1 }, `stateTimeout: ${times}`],
+    [{ eventTimeout: 'never' }, `eventTimeout: ${times}`],
+    [{ stateTimeout: { ms: 5, paylod: 1 } }, `stateTimeout: ${times}`],
+    [{ timeouts: { t: Number.NaN } }, `timeouts: ${times}`],
+    [{ timeouts: { u: 5 } }, 'timeouts: names that a state handles, "t"'],
+    [{ next: internal('j') }, 'next: events from internal(…) that a state handles, "i"'],
+    [{ next: ['i'] }, 'next: events from internal(…) that a state handles, "i"'],
+    [{ postpone: 1 }, 'postpone: true or false'],
+    [{ reply: 1 }, 'reply: none, for nobody asked'],
+    [{ data: 5 }, 'data: an object'],
+    [
+      { stateTimeot: 5 },
+      'stateTimeot: one of data, stateTimeout, eventTimeout, timeouts, reply, next, postpone',
+    ],
+  ]
+  for (const [action, expected] of cases) {
+    const machine = defineMachine('wrong', {
+      init: fresh,
+      initial: 'a',
+      states: { a: { casts: { e: () => stay(action as {}) }, internal: { i: 'a' }, timeouts: { t: 'a' } } },
+    })
+    const ref = await node.spawn(machine)
+    t.strictSame(
+      await reasonOf(node, ref.pid, () => ref.cast('e')),
+      { bad_action_from_state_function: action, state: 'a', event: 'cast e', expected },
+      expected,
+    )
+  }
+})
+
+t.test('a handler that says where it goes goes nowhere else', async t => {
+  const { node } = await bareNode(t)
+  const machine = defineMachine('declared', {
+    init: fresh,
+    initial: 'a',
+    states: {
+      a: { casts: { e: { to: ['b'], do: (_, to: 'a' | 'b' | 'c') => go(to) } } },
+      b: { casts: { e: 'a' } },
+      c: {},
+    },
+    any: { calls: { state: (_data, _, ctx) => stay({ reply: ctx.state }) } },
+  })
+  const ref = await node.spawn(machine)
+  ref.cast('e', 'a')
+  t.equal(await ref.call('state'), 'a', 'staying is no going')
+  ref.cast('e', 'b')
+  t.equal(await ref.call('state'), 'b')
+  ref.cast('e', 'a')
+  t.strictSame(await reasonOf(node, ref.pid, () => ref.cast('e', 'c')), {
+    bad_return_from_state_function: { go: 'c' },
+    state: 'a',
+    event: 'cast e',
+    expected: 'one of the states that the handler declares, "b"',
+  })
+})
+
+t.test('an event that nobody handles is the end; mail that nobody asked for is a dead letter', async t => {
+  const { node } = await bareNode(t)
+  const letters: unknown[] = []
+  node.on('dead-letter', ({ message, why }) => void letters.push([message, why]))
+  const ref = await node.spawn(sorter)
+  ref.send('hello')
+  ref.cast('go')
+  await ref.call('log')
+  t.strictSame(letters, [['hello', 'the machine has no info in state "a"']])
+  t.strictSame(await reasonOf(node, ref.pid, () => ref.cast('same')), {
+    function_clause: { state: 'b', event: 'cast same', handled: ['cast do', 'call log'] },
+  })
+})
+
+t.test(
+  'info is told plain mail, exits and downs; of the any block what the state does not handle',
+  async t => {
+    const { node } = await bareNode(t)
+    const machine = defineMachine('told', {
+      init: (_: void, ctx) => {
+        ctx.trapExit(true)
+        return fresh()
+      },
+      initial: 'a',
+      states: { a: { info: 'b' }, b: {} },
+      any: {
+        info: (data, signal: Signal, ctx) => {
+          noted(data, `${signal.type} in ${ctx.state}`)
+          return stay()
+        },
+        calls: { log: data => stay({ reply: data.log }) },
+      },
+    })
+    const ref = await node.spawn(machine)
+    ref.send('first')
+    ref.send('second')
+    node.exit(ref.pid, 'why')
+    t.strictSame(await ref.call('log'), ['message in b', 'exit in b'])
+  },
+)
+
+t.test('a start fails with what init and initial give that is no start', async t => {
+  const { node } = await bareNode(t)
+  const start = (init: () => unknown, initial: () => unknown) =>
+    node.spawn(
+      defineMachine('start', {
+        init: init as () => object,
+        initial: initial as () => ReturnType<typeof go<'a'>>,
+        states: { a: {} },
+      }),
+    )
+  const expected = 'go'
+  const cases: [() => unknown, () => unknown, unknown][] = [
+    [() => 5, () => go('a'), { bad_return_value: 5 }],
+    [fresh, () => undefined, { bad_return_from_state_function: undefined, expected }],
+    [fresh, async () => stay(), { bad_return_from_state_function: { stay: undefined }, expected }],
+    [
+      fresh,
+      () => go('a', { postpone: true }),
+      { bad_action_from_state_function: { postpone: true }, expected: 'postpone: none' },
+    ],
+  ]
+  for (const [init, initial, reason] of cases) {
+    t.strictSame((await refusal(start(init, initial))).detail['reason'], reason)
+  }
+  const ignoring = defineMachine('ignoring', {
+    init: (how: 'ignore' | 'stop', ctx) => (how === 'ignore' ? ctx.ignore() : ctx.stop('no')),
+    initial: 'a',
+    states: { a: {} },
+  })
+  t.strictSame((await refusal(node.spawn(ignoring, 'ignore'))).detail['reason'], 'ignore')
+  t.strictSame((await refusal(node.spawn(ignoring, 'stop'))).detail['reason'], 'no')
+})
+
+t.test('a crash report shows the event, the state and the data without its secrets', async t => {
+  const { node } = await bareNode(t)
+  const reports: unknown[] = []
+  node.on(
+    'crash',
+    ({ definition, tag, lastMessage, state }) => void reports.push({ definition, tag, lastMessage, state }),
+  )
+  const machine = defineMachine('secretive', {
+    init: (secret: string) => ({ secret, n: 1 }),
+    initial: 'a',
+    states: {
+      a: {
+        casts: { later: postpone, throws: () => Promise.reject(new Error('x')), bad: () => 'a' as never },
+        calls: { go: 'b' },
+      },
+      b: { casts: { later: (_, n: number) => stay({ next: internal('inner', n) }) } },
+    },
+    any: {
+      internal: {
+        inner: (_, n: number) => {
+          throw new Error(String(n))
+        },
+      },
+    },
+    inspect: ({ n }) => ({ n }),
+  })
+  const state = { state: 'a', data: { n: 1 } }
+  const first = await node.spawn(machine, 's')
+  await reasonOf(node, first.pid, () => first.cast('throws'))
+  const second = await node.spawn(machine, 's')
+  await reasonOf(node, second.pid, () => second.cast('bad'))
+  const third = await node.spawn(machine, 's')
+  third.cast('later', 7)
+  await refusal(third.call('go')).catch(() => {})
+  t.strictSame(reports, [
+    { definition: 'secretive', tag: 'throws', lastMessage: undefined, state },
+    { definition: 'secretive', tag: 'bad', lastMessage: undefined, state },
+    { definition: 'secretive', tag: 'inner', lastMessage: 7, state: { ...state, state: 'b' } },
+  ])
+})
+
+t.test(
+  'too many postponed events are the end, and a machine that feeds itself leaves turns to others',
+  async t => {
+    const { node } = await bareNode(t, { limits: { machineEventsMax: 3 } })
+    const ref = await node.spawn(sorter)
+    for (const what of ['p1', 'p2', 'p3']) ref.cast('do', what)
+    t.equal((await ref.call('log')).length, 3, 'as many as may be')
+    t.strictSame(await reasonOf(node, ref.pid, () => ref.cast('do', 'p4')), {
+      system_limit: 'machineEventsMax',
+    })
+
+    const busy = defineMachine('busy', {
+      init: () => ({ n: 0 }),
+      initial: () => go('a', { next: internal('again') }),
+      states: {
+        a: {
+          internal: {
+            again: data => {
+              data.n += 1
+              return data.n === 5_000 ? stay() : stay({ next: internal('again') })
+            },
+          },
+          calls: { n: data => stay({ reply: data.n }) },
+        },
+      },
+    })
+    const self = await node.spawn(busy)
+    const other = await node.spawn(bystander)
+    const order: string[] = []
+    await Promise.all([
+      self.call('n').then(n => void order.push(`busy ${n}`)),
+      other.call('ping').then(() => void order.push('other')),
+    ])
+    t.strictSame(order, ['other', 'busy 5000'])
+  },
+)
+
+t.test('a machine is a child of supervisors, is started again, and stops as asked', async t => {
+  const { node } = await bareNode(t)
+  const ended: unknown[] = []
+  const machine = defineMachine('worker', {
+    init: fresh,
+    initial: 'a',
+    states: { a: { casts: { crash: 'b', go: 'c' } }, b: { enter: () => stop('crashed') }, c: {} },
+    any: { calls: { state: (_data, _, ctx) => stay({ reply: ctx.state }) } },
+    terminate: (_, reason, state) => void ended.push([reason, state]),
+  })
+  const spec = child(machine, { id: 'w', args: undefined, name: 'w', scope: 'node' })
+  const tree = await startSupervisor(node, { children: [spec] })
+  const first = node.whereis('w', machine)!
+  first.cast('go')
+  t.equal(await first.call('state'), 'c')
+  const second = await node.spawn(machine)
+  second.cast('crash')
+  t.equal((await refusal(second.call('state'))).detail['reason'], 'crashed', 'a stop in enter')
+  t.strictSame(ended.splice(0), [['crashed', 'b']])
+  const down = await watch(node, first.pid)
+  node.exit(first.pid, 'kill')
+  await down.down
+  await tree.countChildren()
+  t.equal(await node.whereis('w', machine)!.call('state'), 'a', 'started again, from the beginning')
+  await node
+    .whereis('w', machine)!
+    .stop('shutdown')
+    .catch(() => {})
+  t.strictSame(ended.splice(0), [['shutdown', 'a']])
+  await tree.stop()
+})
+
+t.test('timers end with the machine, and one that died while it waited does nothing more', async t => {
+  const { node, clock } = await bareNode(t)
+  const may = gate()
+  const begun = gate()
+  const done: string[] = []
+  const machine = defineMachine('mortal', {
+    init: fresh,
+    initial: () => go('a', { stateTimeout: 10, timeouts: { t: 10 } }),
+    states: {
+      a: {
+        casts: {
+          slow: async () => {
+            begun.open()
+            await may.opened
+            return go('b', { stateTimeout: 5 })
+          },
+        },
+        stateTimeout: 'b',
+        timeouts: { t: 'b' },
+      },
+      b: { enter: () => void done.push('entered') },
+    },
+  })
+  const ref = await node.spawn(machine)
+  ref.cast('slow')
+  await begun.opened
+  node.exit(ref.pid, 'kill')
+  may.open()
+  clock.advance(100)
+  const after = await node.spawn(bystander)
+  await after.call('ping')
+  t.strictSame(done, [])
+})
+
+t.test(
+  'a ref that a machine’s handler uses after an await, or in a replayed event, speaks for the machine',
+  async t => {
+    const { node } = await bareNode(t)
+    const listener = puppet(node)
+    const machine = defineMachine('speaker', {
+      init: fresh,
+      initial: 'a',
+      states: {
+        a: {
+          casts: {
+            tell: postpone,
+            go: async () => {
+              await null
+              return go('b')
+            },
+          },
+        },
+        b: {
+          casts: {
+            tell: (_data, _, ctx) => {
+              ctx.send(listener.pid, ctx.self)
+              return stay()
+            },
+          },
+        },
+      },
+    })
+    const ref = await node.spawn(machine)
+    ref.cast('tell')
+    ref.cast('go')
+    t.equal(await listener.next(), ref.pid)
+  },
+)
