@@ -981,3 +981,301 @@ t.test(
     t.equal(await listener.next(), ref.pid)
   },
 )
+
+// --- definitions ----------------------------------------------------------------------------------------------------
+
+t.test('a definition that is none is refused where it is written, with what was expected', async t => {
+  const define = (spec: object) => () =>
+    defineMachine('m', { init: fresh, initial: 'a', states: { a: {} }, ...spec })
+  const cases: [() => unknown, string][] = [
+    [define({ init: 5 }), 'defineMachine("m"): init: expected a function, got 5'],
+    [define({ init: undefined }), 'defineMachine("m"): init: expected a function, got undefined'],
+    [define({ states: {} }), 'defineMachine("m"): states: expected one or more, got none'],
+    [define({ initial: 'b' }), 'defineMachine("m"): initial: expected a state ("a"), got "b"'],
+    [
+      define({ initial: undefined }),
+      'defineMachine("m"): initial: expected a state ("a"), a function or { to, do }, got undefined',
+    ],
+    [
+      define({ on: {} }),
+      'defineMachine("m"): unknown option "on"; expected one of init, initial, states, any, terminate, inspect',
+    ],
+    [
+      define({ states: { a: { on: {} } } }),
+      'defineMachine("m"): states.a: unknown option "on"; ' +
+        'expected one of enter, calls, casts, internal, timeouts, info, stateTimeout, eventTimeout',
+    ],
+    [
+      define({ states: { a: { casts: { go: 'z' } } } }),
+      'defineMachine("m"): states.a.casts.go: expected a state ("a"), got "z"',
+    ],
+    [
+      define({ any: { stateTimeout: { to: ['a', 'z'], do: () => stay() } } }),
+      'defineMachine("m"): any.stateTimeout.to: expected a state ("a"), got "z"',
+    ],
+    [
+      define({ any: { info: { to: 'a' } } }),
+      'defineMachine("m"): any.info.do: expected a function, got undefined',
+    ],
+    [
+      define({ states: { a: { calls: { $x: 'a' } } } }),
+      'defineActor("m"): calls: expected a tag that is not empty and does not begin with \'$\', got "$x"',
+    ],
+  ]
+  for (const [fn, message] of cases) t.throws(fn, new TypeError(message), message)
+})
+
+t.test('toMermaid draws what a definition says about its ways, and lists what decides itself', async t => {
+  const door = defineMachine('door', {
+    init: fresh,
+    initial: 'locked',
+    states: {
+      locked: {
+        calls: { enter: { to: ['half open'], do: () => go('half open') } },
+        casts: { lock: () => stay() },
+      },
+      'half open': { casts: { push: 'end', enter: postpone }, stateTimeout: 'locked' },
+      end: { timeouts: { 'a "t": 1': 'locked' } },
+    },
+    any: { casts: { lock: 'locked' } },
+  })
+  t.equal(
+    toMermaid(door),
+    `stateDiagram-v2
+  state "half open" as s2
+  state "end" as s3
+  [*] --> locked
+  locked --> s2 : enter
+  note right of locked : decides itself: lock
+  s2 --> s3 : push
+  s2 --> locked : stateTimeout
+  s2 --> locked : lock
+  s3 --> locked : timeout a #34;t#34;#58; 1
+  s3 --> locked : lock
+`,
+  )
+  t.strictSame(door.states, ['locked', 'half open', 'end'])
+  t.throws(() => toMermaid({ name: 'x' }), {
+    message: 'toMermaid: expected what defineMachine returned, got an object with key "name"',
+  })
+})
+
+t.test('a machine on another node is called, told, watched and found by its name', async t => {
+  const runtime = { listen: '127.0.0.1:0', logger: false } as const
+  const a = await createNode({ ...runtime, name: 'ma', actors: [teller] })
+  const b = await createNode({ ...runtime, name: 'mb', actors: [teller], seeds: [address(a)] })
+  t.teardown(async () => {
+    await b.stop({ drainMs: 0 })
+    await a.stop({ drainMs: 0 })
+  })
+  const ref = await b.spawn(teller, undefined, { on: 'ma', name: 'teller' })
+  const answer = ref.call('where')
+  ref.cast('go')
+  t.equal(await answer, 'answered in b')
+  const { down } = await watch(b, ref.pid)
+  await refusal(b.named('teller', teller).call('bye'))
+  t.match((await down).reason, { function_clause: { state: 'b', event: 'call bye' } })
+})
+
+const address = (node: Node): string => `${node.address?.host}:${node.address?.port}`
+
+// --- the pure step --------------------------------------------------------------------------------------------------
+
+/** What one event's handler answers, in a script. */
+interface Answer {
+  readonly kind: 'go a' | 'go b' | 'stay' | 'repeat'
+  readonly postpone: boolean
+  readonly insert: number
+  readonly timers: readonly (readonly [Key, number | 'cancel' | 'update'])[]
+}
+type Key = 'stateTimeout' | 'eventTimeout' | 'timeout t'
+type Op = 'mail' | 'handle' | number
+
+const answers = fc.record<Answer>({
+  kind: fc.constantFrom('go a', 'go b', 'stay', 'repeat'),
+  postpone: fc.boolean(),
+  insert: fc.nat(2),
+  timers: fc.array(
+    fc.tuple(
+      fc.constantFrom<Key>('stateTimeout', 'eventTimeout', 'timeout t'),
+      fc.constantFrom<number | 'cancel' | 'update'>(0, 1, 2, 'cancel', 'update'),
+    ),
+    { maxLength: 3 },
+  ),
+})
+const ops = fc.array(fc.constantFrom<Op>('mail', 'handle', 1, 2), { maxLength: 30 })
+const STAY: Answer = { kind: 'stay', postpone: false, insert: 0, timers: [] }
+
+/** Mail by number, expiries by their key; what is handled is taken down with its state. */
+interface World {
+  run(op: Op): void
+  readonly log: readonly string[]
+}
+
+/** The core in a world of plain lists. */
+function real(script: readonly Answer[]): World {
+  const rules: Rules = {
+    states: ['a', 'b'],
+    internal: ['i'],
+    timeouts: ['t'],
+    to: undefined,
+    eventsMax: LIMITS.machineEventsMax,
+  }
+  const log: string[] = []
+  const mailbox: (step.MachineEvent | { key: string; serial: number })[] = []
+  const armed = new Map<string, { at: number; serial: number }>()
+  let [at, now, mails, inserted] = [0, 0, 0, 0]
+  let core = step.START
+  const take = (done: step.Step): void => {
+    core = done.core
+    for (const effect of done.effects) {
+      if (effect.type === 'arm') armed.set(effect.key, { at: now + effect.ms, serial: effect.serial })
+      if (effect.type === 'disarm') armed.delete(effect.key)
+      if (effect.type === 'stop') throw new Error(JSON.stringify(effect.reason))
+    }
+    if (done.from === undefined) return
+    log.push(`enter ${core.state} from ${done.from}`)
+    take(step.entered(core, undefined, rules))
+  }
+  const handle = (taken: step.Taken): void => {
+    take(taken)
+    const { key, payload } = taken.event
+    log.push(`${key} ${payload} in ${core.state}`)
+    const { kind, postpone, insert, timers } = script[at++] ?? STAY
+    const next = Array.from({ length: insert }, () => internal('i', ++inserted))
+    const options: Record<string, unknown> = { postpone, next }
+    for (const [key, what] of timers) {
+      const setting =
+        what === 'update' ? { update: at } : what === 'cancel' ? what : { ms: what, payload: at }
+      delete options[key === 'timeout t' ? 'timeouts' : key] // the last one counts, at its place
+      if (key === 'timeout t') options['timeouts'] = { t: setting }
+      else options[key] = setting
+    }
+    const result =
+      kind === 'stay'
+        ? stay(options)
+        : kind === 'repeat'
+          ? repeat(options)
+          : go(kind === 'go a' ? 'a' : 'b', options)
+    take(step.conclude(core, taken.event, result, rules))
+  }
+  const drive = (): void => {
+    for (let own = step.next(core); own !== undefined; own = step.next(core)) handle(own)
+  }
+  take(step.conclude(core, undefined, go('a'), rules))
+  return {
+    log,
+    run(op) {
+      if (op === 'mail') mailbox.push({ key: 'cast e', tag: 'e', payload: ++mails, request: undefined })
+      else if (op !== 'handle') {
+        now += op
+        const due = [...armed]
+          .filter(([, timer]) => timer.at <= now)
+          .sort((x, y) => x[1].at - y[1].at || x[1].serial - y[1].serial)
+        for (const [key, { serial }] of due) {
+          armed.delete(key)
+          mailbox.push({ key, serial })
+        }
+      } else {
+        const mail = mailbox.shift()
+        if (mail === undefined) return
+        const taken =
+          'serial' in mail ? step.expire(core, mail.key, mail.serial) : { ...step.arrive(core), event: mail }
+        if (taken === undefined) return this.run(op) // nobody's: as if it had never come
+        handle(taken)
+        drive()
+      }
+    },
+  }
+}
+
+/** The laws as they read: one list ahead of the mailbox, and a cancelled timeout is looked for and taken out. */
+function model(script: readonly Answer[]): World {
+  type Item = { key: string; payload: number }
+  type Timed = { key: Key; at: number; payload: number; order: number }
+  const log: string[] = ['enter a from a']
+  const mailbox: (Item | Timed)[] = []
+  let [queue, postponed, zeros]: Item[][] = [[], [], []]
+  let timers: Timed[] = []
+  let state = 'a'
+  let [at, now, mails, inserted, order] = [0, 0, 0, 0, 0]
+  const find = (key: Key): Item | Timed | undefined =>
+    zeros!.find(z => z.key === key) ?? timers.find(x => x.key === key) ?? mailbox.find(m => m.key === key)
+  const off = (key: Key): void => {
+    zeros = zeros!.filter(z => z.key !== key)
+    timers = timers.filter(x => x.key !== key)
+    const lies = mailbox.findIndex(m => m.key === key)
+    if (lies >= 0) mailbox.splice(lies, 1)
+  }
+  const handle = (event: Item): void => {
+    off('eventTimeout')
+    log.push(`${event.key} ${event.payload} in ${state}`)
+    const answer = script[at++] ?? STAY
+    if (answer.postpone) postponed!.push(event)
+    const to = answer.kind === 'go a' ? 'a' : answer.kind === 'go b' ? 'b' : state
+    const from = state
+    state = to
+    if (to !== from) {
+      off('stateTimeout')
+      queue = [...postponed!, ...queue!]
+      postponed = []
+    }
+    queue = [
+      ...Array.from({ length: answer.insert }, () => ({ key: 'internal i', payload: ++inserted })),
+      ...queue!,
+    ]
+    if (to !== from || answer.kind === 'repeat') log.push(`enter ${to} from ${from}`)
+    const last = answer.timers.filter(
+      ([key], i) => !answer.timers.slice(i + 1).some(([other]) => other === key),
+    )
+    for (const [key, what] of last) {
+      const known = find(key)
+      if (what === 'update' && known !== undefined) known.payload = at
+      else {
+        off(key)
+        if (what === 0 || what === 'update') zeros!.push({ key, payload: at })
+        else if (what !== 'cancel') timers.push({ key, payload: at, at: now + what, order: ++order })
+      }
+    }
+  }
+  return {
+    log,
+    run(op) {
+      if (op === 'mail') mailbox.push({ key: 'cast e', payload: ++mails })
+      else if (op !== 'handle') {
+        now += op
+        const due = timers.filter(x => x.at <= now).sort((x, y) => x.at - y.at || x.order - y.order)
+        timers = timers.filter(x => x.at > now)
+        mailbox.push(...due)
+      } else {
+        const mail = mailbox.shift()
+        if (mail === undefined) return
+        for (
+          let event: Item | undefined = mail;
+          event !== undefined;
+          event = queue!.shift() ?? zeros!.shift()
+        )
+          handle(event)
+      }
+    },
+  }
+}
+
+t.test('the step does what the laws say, in every order of mail, time and results', async t => {
+  let handled = 0
+  fc.assert(
+    fc.property(fc.array(answers, { maxLength: 12 }), ops, (script, list) => {
+      const [mine, theirs] = [real(script), model(script)]
+      for (const op of [...list, 'handle', 'handle'] as const) {
+        mine.run(op)
+        theirs.run(op)
+      }
+      handled += mine.log.length
+      if (mine.log.join() !== theirs.log.join()) {
+        throw new Error(`the step: ${mine.log.join(', ')}\nthe laws: ${theirs.log.join(', ')}`)
+      }
+    }),
+    { numRuns: 3_000, seed: 8 },
+  )
+  t.ok(handled > 20_000, `${handled} entries compared`)
+})
