@@ -53,7 +53,7 @@ export interface StateSpec<Data, States, Inserts extends string, Timers extends 
     data: Data,
     from: States,
     ctx: MachineContext<States>,
-  ) => Maybe<Result<States, Data, void, never, NoInfer<Timers>> | void>
+  ) => Maybe<Result<never, Data, void, never, NoInfer<Timers>> | void>
   /** Calls, by tag. The result's `reply` is what the caller gets. */
   readonly calls?: Table<
     Handler<Data, States, never, Answers<Data, States, NoInfer<Inserts>, NoInfer<Timers>>>,
