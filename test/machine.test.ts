@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check'
 import t from 'tap'
+import type { ActorProcess } from '../lib/actor/actor-process.js'
 import { LIMITS } from '../lib/base/limits.js'
 import {
   child,
@@ -22,6 +23,7 @@ import {
 } from '../lib/index.js'
 import * as step from '../lib/machine/step.js'
 import type { Rules } from '../lib/machine/verdict.js'
+import { world } from './support/actor-world.js'
 import { bareNode } from './support/bare-node.js'
 import { gate, puppet, reasonOf, refusal, watch } from './support/puppet.js'
 
@@ -981,6 +983,162 @@ t.test(
     t.equal(await listener.next(), ref.pid)
   },
 )
+
+t.test(
+  'a caller that was promised a reply is told when an event that was replayed in its turn crashes',
+  async t => {
+    const { node } = await bareNode(t)
+    const machine = defineMachine('promising', {
+      init: fresh,
+      initial: 'a',
+      states: {
+        a: {
+          casts: { bomb: postpone },
+          calls: { go: (_data, _, ctx) => go('b', { reply: ctx.later<void>() }) },
+        },
+        b: {
+          casts: {
+            bomb: () => {
+              throw new Error('boom')
+            },
+          },
+        },
+      },
+    })
+    const ref = await node.spawn(machine)
+    ref.cast('bomb')
+    const { code, detail } = await refusal(ref.call('go'))
+    t.strictSame([code, String(detail['reason'])], ['ERR_EXIT', 'Error: boom'])
+  },
+)
+
+t.test(
+  'a machine that died in a handler enters nothing, and one that died in init begins nothing',
+  async t => {
+    const { node, clock } = await bareNode(t)
+    const [begun, may] = [gate(), gate()]
+    const ran: string[] = []
+    const machine = defineMachine('doomed', {
+      init: async (wait: boolean) => {
+        begun.open()
+        if (wait) await may.opened
+        return fresh()
+      },
+      initial: () => {
+        ran.push('initial')
+        return go('a')
+      },
+      states: {
+        a: {
+          casts: {
+            die: (_data, _, ctx) => {
+              ctx.exit(ctx.self, 'kill')
+              return go('b', { stateTimeout: 5 })
+            },
+          },
+        },
+        b: { enter: () => void ran.push('enter') },
+      },
+    })
+    const ref = await node.spawn(machine, false)
+    t.equal(await reasonOf(node, ref.pid, () => ref.cast('die')), 'killed')
+    const late = refusal(node.spawn(machine, true, { timeoutMs: 20 }))
+    await begun.opened
+    clock.advance(20)
+    t.equal((await late).detail['reason'], 'timeout')
+    may.open()
+    await (await node.spawn(bystander)).call('ping')
+    t.strictSame(ran, ['initial'])
+  },
+)
+
+t.test('a machine keeps no timer that it replaced, and leaves none', async t => {
+  const { node } = await bareNode(t, { limits: { perProcessMax: 2 } })
+  const beside = await node.spawn(bystander)
+  const timers = async () => {
+    await beside.call('ping') // its deadline is a timer too, and stays
+    return node.stats().counters['process.timers'] ?? 0
+  }
+  const before = await timers()
+  const machine = defineMachine('frugal', {
+    init: fresh,
+    initial: () => go('a', { stateTimeout: 1_000 }),
+    states: {
+      a: {
+        casts: {
+          again: () => stay({ stateTimeout: 1_000 }),
+          more: (_data, _, ctx) => {
+            ctx.sendAfter(1_000, ctx.self, 'late')
+            return stay()
+          },
+          die: (_data, _, ctx) => {
+            ctx.exit(ctx.self, 'kill')
+            return stay({ stateTimeout: 1_000 })
+          },
+        },
+        stateTimeout: 'a',
+      },
+    },
+  })
+  const ref = await node.spawn(machine)
+  for (let i = 0; i < 5; i++) ref.cast('again')
+  ref.cast('more')
+  t.equal(await timers(), before + 2, 'the last of five, and the one of the limit’s two that is left')
+  ref.cast('die')
+  t.equal(await timers(), before, 'none, and none that its last handler asked for')
+})
+
+t.test('what a machine does after an async handler it does in its own name', async t => {
+  const { node } = await bareNode(t)
+  const asked: unknown[] = []
+  const callee = await node.spawn(
+    defineMachine('callee', {
+      init: fresh,
+      initial: 'a',
+      states: {
+        a: {
+          calls: {
+            who: (_data, _, ctx) => {
+              asked.push(ctx.from.pid)
+              return stay()
+            },
+          },
+        },
+      },
+    }),
+  )
+  const machine = defineMachine('caller', {
+    init: fresh,
+    initial: 'a',
+    states: {
+      a: {
+        calls: {
+          go: async () => {
+            await null
+            return go('b')
+          },
+        },
+      },
+      b: { enter: () => callee.call('who'), calls: { behind: 'b' } },
+    },
+  })
+  const ref = await node.spawn(machine)
+  await ref.call('go')
+  await ref.call('behind')
+  t.strictSame(asked, [ref.pid])
+})
+
+t.test('a state that is put in the place of a machine’s own is the one it goes on with', async t => {
+  const { actors, spawn } = world(t)
+  const ref = await spawn(sorter)
+  ref.cast('do', 'p1')
+  await ref.call('log')
+  const process = actors.table.find(ref.pid) as ActorProcess
+  t.strictSame(process.state, { state: 'a', data: { log: ['p1(a)'] } }, 'plain data')
+  process.state = { state: 'b', data: { log: [] } }
+  ref.cast('do', 'p2')
+  t.strictSame(await ref.call('log'), ['p2(b)'], 'no enter, no replay')
+})
 
 // --- definitions ----------------------------------------------------------------------------------------------------
 
