@@ -1276,7 +1276,6 @@ function real(script: readonly Answer[]): World {
     states: ['a', 'b'],
     internal: ['i'],
     timeouts: ['t'],
-    to: undefined,
     eventsMax: LIMITS.machineEventsMax,
   }
   const log: string[] = []

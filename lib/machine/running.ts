@@ -70,10 +70,10 @@ export function actorSpecOf(plan: Plan): ActorSpec<unknown, object, Tagged, Tagg
   }
   const table = (kind: 'call' | 'cast') =>
     Object.fromEntries(
-      tagsOf(plan, kind).map(tag => [
-        tag,
-        (_: unknown, payload: unknown, ctx: unknown) => runningOf(ctx)[kind](tag, payload),
-      ]),
+      tagsOf(plan, kind).map(tag => {
+        const key = `${kind} ${tag}`
+        return [tag, (_: unknown, payload: unknown, ctx: unknown) => runningOf(ctx)[kind](key, tag, payload)]
+      }),
     )
   return {
     init: (args, ctx) => {
@@ -104,7 +104,7 @@ function runningOf(ctx: unknown): Running {
 
 class Running {
   readonly #plan: Plan
-  readonly #rules: Omit<Rules, 'to'>
+  readonly #rules: Rules
   readonly #process: ActorProcess
   readonly #timings = new Map<string, Timing>()
   #core = step.START
@@ -112,7 +112,7 @@ class Running {
   /** As it was last shown to the actor; another one there means that it was replaced. */
   #situation: Situation | undefined
 
-  constructor(plan: Plan, rules: Omit<Rules, 'to' | 'eventsMax'>, process: ActorProcess) {
+  constructor(plan: Plan, rules: Omit<Rules, 'eventsMax'>, process: ActorProcess) {
     this.#plan = plan
     this.#process = process
     this.#rules = { ...rules, eventsMax: process.kind.actors.table.limits.machineEventsMax }
@@ -141,7 +141,7 @@ class Running {
     const effects = this.#process.effectsNow()
     effects.behaviour = this
     effects.next = { value: undefined }
-    this.#carryOut(step.conclude(this.#core, undefined, result, this.#rulesOf(this.#plan.initial)))
+    this.#carryOut(step.conclude(this.#core, undefined, result, this.#rules, this.#plan.initial.to))
     return this.#situation
   }
 
@@ -156,15 +156,15 @@ class Running {
 
   // Mail.
 
-  call(tag: string, payload: unknown): unknown {
+  call(key: string, tag: string, payload: unknown): unknown {
     const request = this.#process.mail as Request
     this.#process.effectsNow().promises.add(request)
-    const wait = this.#take({ key: `call ${tag}`, tag, payload, request })
+    const wait = this.#take({ key, tag, payload, request })
     return wait === undefined ? LATER : wait.then(() => LATER)
   }
 
-  cast(tag: string, payload: unknown): Wait {
-    return this.#take({ key: `cast ${tag}`, tag, payload, request: undefined })
+  cast(key: string, tag: string, payload: unknown): Wait {
+    return this.#take({ key, tag, payload, request: undefined })
   }
 
   info(signal: unknown): Wait {
@@ -212,7 +212,7 @@ class Running {
 
   #conclude(event: step.MachineEvent, route: Route, result: unknown): Wait {
     if (this.#over) return undefined
-    const done = step.conclude(this.#core, event, result, this.#rulesOf(route))
+    const done = step.conclude(this.#core, event, result, this.#rules, route.to)
     this.#carryOut(done)
     return done.from === undefined || this.#over ? undefined : this.#enter(done.from)
   }
@@ -223,7 +223,7 @@ class Running {
   }
 
   #entered(result: unknown): undefined {
-    if (!this.#over) this.#carryOut(step.entered(this.#core, result, this.#rulesOf(undefined)))
+    if (!this.#over) this.#carryOut(step.entered(this.#core, result, this.#rules))
   }
 
   /** Mail that nobody asked for may come at any time; an event that comes at a wrong one is a mistake. */
@@ -343,10 +343,6 @@ class Running {
 
   #turn(): Promise<void> {
     return new Promise(resolve => this.#process.kind.actors.loop.later(resolve))
-  }
-
-  #rulesOf(route: Route | undefined): Rules {
-    return { ...this.#rules, to: route?.to }
   }
 
   get #table(): ActorProcess['kind']['actors']['table'] {

@@ -71,6 +71,8 @@ export interface Step {
   readonly from?: string | undefined
 }
 
+const NONE: readonly never[] = []
+
 export interface Taken extends Step {
   readonly event: MachineEvent
 }
@@ -101,7 +103,8 @@ export function next(core: Core): Taken | undefined {
 }
 
 /** An event is about to be handled. */
-export const arrive = (core: Core): Step => cancel(core, EVENT_TIMEOUT)
+export const arrive = (core: Core): Step =>
+  core.timers.size === 0 ? { core, effects: NONE } : cancel(core, EVENT_TIMEOUT)
 
 /** A timer has fired; undefined when it is no longer the one that runs. */
 export const expire = (core: Core, key: string, serial: number): Taken | undefined =>
@@ -114,22 +117,29 @@ function expired(core: Core, key: string): Taken {
 }
 
 /** What follows from the handler's result; `event` is undefined for the result of `initial`. */
-export function conclude(core: Core, event: MachineEvent | undefined, result: unknown, rules: Rules): Step {
-  const wrong = refusal(core, event, result, rules)
+export function conclude(
+  core: Core,
+  event: MachineEvent | undefined,
+  result: unknown,
+  rules: Rules,
+  declared?: readonly string[],
+): Step {
+  const wrong = refusal(core, event, result, rules, declared)
   if (wrong !== undefined) return { core, effects: [{ type: 'stop', reason: wrong }] }
   const outcome = result as Outcome
   const effects = spoken(outcome, event)
   if (outcome.kind === 'stop') return { core, effects }
   const to = outcome.kind === 'go' ? (outcome.value as string) : core.state
-  const left = to === core.state ? { core, effects: [] } : cancel(core, STATE_TIMEOUT)
+  const left = to === core.state ? { core, effects: NONE } : cancel(core, STATE_TIMEOUT)
   effects.push(...left.effects)
-  const moved = { ...left.core, ...events(core, event, outcome, to), state: to }
+  const moved = queued(left.core, event, outcome, to)
   if (moved.kept > rules.eventsMax) {
     return { core, effects: [...effects, { type: 'stop', reason: { system_limit: 'machineEventsMax' } }] }
   }
   const settings = settingsOf(outcome.options)
   if (to === core.state && outcome.kind !== 'repeat') return set(moved, settings, effects)
-  return { core: { ...moved, pending: settings }, effects, from: event === undefined ? to : core.state }
+  const pending = settings.length === 0 ? moved : { ...moved, pending: settings }
+  return { core: pending, effects, from: event === undefined ? to : core.state }
 }
 
 /** What follows from the result of `enter`; undefined where there is none. */
@@ -137,7 +147,8 @@ export function entered(core: Core, result: unknown, rules: Rules): Step {
   const wrong = result === undefined ? undefined : refusalOfEnter(core, result, rules)
   if (wrong !== undefined) return { core, effects: [{ type: 'stop', reason: wrong }] }
   const outcome = result as Outcome | undefined
-  const effects = outcome === undefined ? [] : spoken(outcome, undefined)
+  if (outcome === undefined && core.pending.length === 0) return { core, effects: NONE }
+  const effects = outcome === undefined ? NONE : spoken(outcome, undefined)
   return set({ ...core, pending: [] }, [...core.pending, ...settingsOf(outcome?.options)], effects)
 }
 
@@ -154,24 +165,22 @@ function spoken({ kind, value, options = {} }: Outcome, event: MachineEvent | un
   return effects
 }
 
-/** What waits, after a result that goes to `to`. */
-function events(
-  core: Core,
-  event: MachineEvent | undefined,
-  { kind, options }: Outcome,
-  to: string,
-): Pick<Core, 'queue' | 'postponed' | 'kept'> {
-  const kept = event !== undefined && (kind === 'postpone' || options?.postpone === true) ? [event] : []
-  let { queue, postponed } = core
-  for (const head of kept) postponed = { head, tail: postponed }
-  if (to !== core.state) {
-    for (; postponed !== undefined; postponed = postponed.tail) queue = { head: postponed.head, tail: queue }
-  }
+/** In state `to`, with what waits by then. */
+function queued(core: Core, event: MachineEvent | undefined, { kind, options }: Outcome, to: string): Core {
   const inserted = insertedBy(options)
+  const postpones = event !== undefined && (kind === 'postpone' || options?.postpone === true)
+  const isChange = to !== core.state
+  if (!isChange && !postpones && inserted.length === 0) return core
+  let { queue, postponed } = core
+  if (postpones) postponed = { head: event, tail: postponed }
+  for (; isChange && postponed !== undefined; postponed = postponed.tail) {
+    queue = { head: postponed.head, tail: queue }
+  }
   for (const { tag, payload } of inserted.toReversed()) {
     queue = { head: { key: `internal ${tag}`, tag, payload, request: undefined }, tail: queue }
   }
-  return { queue, postponed, kept: core.kept + kept.length + inserted.length }
+  const kept = core.kept + (postpones ? 1 : 0) + inserted.length
+  return { ...core, state: to, queue, postponed, kept }
 }
 
 function set(core: Core, settings: readonly Setting[], effects: readonly Effect[]): Step {
@@ -201,7 +210,7 @@ const withTimer = (core: Core, key: string, timer: Timer): Core => ({
 })
 
 function cancel(core: Core, key: string): Step {
-  if (!core.timers.has(key)) return { core, effects: [] }
+  if (!core.timers.has(key)) return { core, effects: NONE }
   const timers = new Map(core.timers)
   timers.delete(key)
   if (!core.due.includes(key)) return { core: { ...core, timers }, effects: [{ type: 'disarm', key }] }

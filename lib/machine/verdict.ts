@@ -14,8 +14,6 @@ export interface Rules {
   /** Tags that some state handles. */
   readonly internal: readonly string[]
   readonly timeouts: readonly string[]
-  /** Where this handler says that it goes; undefined: anywhere. */
-  readonly to: readonly string[] | undefined
   readonly eventsMax: number
 }
 
@@ -33,19 +31,21 @@ interface At {
   readonly state: string
 }
 
+const NONE: readonly never[] = []
 const LEGAL = 'go, stay, repeat, postpone or stop'
 const LEGAL_ENTER = 'nothing, stay, stop, or go with the same state'
 const ENTER_ACTIONS = ['data', 'stateTimeout', 'eventTimeout', 'timeouts']
 const ACTIONS = [...ENTER_ACTIONS, 'reply', 'next', 'postpone']
 
-/** The reason to end with, if this is no result for that event. */
+/** The reason to end with, if this is no result for that event. `declared`: where the handler says that it goes. */
 export function refusal(
   { state }: At,
   event: MachineEvent | undefined,
   result: unknown,
   rules: Rules,
+  declared: readonly string[] | undefined,
 ): ExitReason {
-  const expected = expectedResult(state, event, result, rules)
+  const expected = expectedResult(state, event, result, rules.states, declared)
   if (expected !== undefined) {
     return { bad_return_from_state_function: plainly(result), ...at(state, event), expected }
   }
@@ -68,7 +68,8 @@ export function refusalOfEnter({ state }: At, result: unknown, rules: Rules): Ex
 
 /** The timeouts that a result sets, in the order in which they are written. */
 export function settingsOf(options: Outcome['options']): readonly Setting[] {
-  return Object.entries(options ?? {}).flatMap(([key, value]) => {
+  if (options === undefined) return NONE
+  return Object.entries(options).flatMap(([key, value]) => {
     if (value === undefined) return []
     if (key === 'stateTimeout' || key === 'eventTimeout') return [settingOf(key, value)]
     if (key !== 'timeouts') return []
@@ -86,13 +87,14 @@ function settingOf(key: string, value: unknown): Setting {
 const finite = (ms: unknown): number | undefined => (typeof ms === 'number' ? ms : undefined)
 
 export const insertedBy = (options: Outcome['options']): readonly { tag: string; payload: unknown }[] =>
-  options?.next === undefined ? [] : ([options.next].flat() as { tag: string; payload: unknown }[])
+  options?.next === undefined ? NONE : ([options.next].flat() as { tag: string; payload: unknown }[])
 
 function expectedResult(
   state: string,
   event: MachineEvent | undefined,
   result: unknown,
-  { states, to }: Rules,
+  states: readonly string[],
+  to: readonly string[] | undefined,
 ): string | undefined {
   if (!(result instanceof Outcome)) return event === undefined ? 'go' : LEGAL
   if (result.kind !== 'go') return event === undefined ? 'go' : undefined
