@@ -3,7 +3,11 @@
  * passes for one by accident; what stands in the options is looked at where the result is carried out.
  */
 
-/** What comes when a timeout is over: after so many ms, with a payload, never, or the running one with another payload. */
+/**
+ * How a timeout is set: its time in ms, or that with a payload for its handler. 0 comes ahead of the mailbox, without a
+ * timer. `'infinity'` and `'cancel'` end the one that runs; `update` changes the payload of the one that runs, and comes
+ * at once when none does. Setting one that runs replaces it.
+ */
 export type TimeoutSetting =
   | number
   | 'infinity'

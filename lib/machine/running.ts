@@ -178,7 +178,8 @@ class Running {
 
   #take(event: step.MachineEvent): Wait {
     this.#adopt()
-    return this.#handle({ ...step.arrive(this.#core), event })
+    const { core, effects } = step.arrive(this.#core)
+    return this.#handle({ core, effects, event })
   }
 
   #handle(taken: step.Taken): Wait {
