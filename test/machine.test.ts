@@ -703,6 +703,22 @@ t.test('a wrong action ends the machine, with the action and what is legal', asy
       expected,
     )
   }
+  const stopping = defineMachine('stopping', {
+    init: fresh,
+    initial: 'a',
+    states: { a: { casts: { e: () => stop('x', { stateTimeout: 5 } as {}) } } },
+  })
+  const ref = await node.spawn(stopping)
+  t.strictSame(
+    await reasonOf(node, ref.pid, () => ref.cast('e')),
+    {
+      bad_action_from_state_function: { stateTimeout: 5 },
+      state: 'a',
+      event: 'cast e',
+      expected: 'stateTimeout: one of data, reply',
+    },
+    'what a stop cannot do',
+  )
 })
 
 t.test('a handler that says where it goes goes nowhere else', async t => {

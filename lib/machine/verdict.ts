@@ -35,6 +35,7 @@ const NONE: readonly never[] = []
 const LEGAL = 'go, stay, repeat, postpone or stop'
 const LEGAL_ENTER = 'nothing, stay, stop, or go with the same state'
 const ENTER_ACTIONS = ['data', 'stateTimeout', 'eventTimeout', 'timeouts']
+const STOP_ACTIONS = ['data', 'reply']
 const ACTIONS = [...ENTER_ACTIONS, 'reply', 'next', 'postpone']
 
 /** The reason to end with, if this is no result for that event. `declared`: where the handler says that it goes. */
@@ -49,8 +50,8 @@ export function refusal(
   if (expected !== undefined) {
     return { bad_return_from_state_function: plainly(result), ...at(state, event), expected }
   }
-  const { options } = result as Outcome
-  const wrong = wrongAction(options, event, rules)
+  const { kind, options } = result as Outcome
+  const wrong = wrongAction(options, event, rules, kind === 'stop' ? STOP_ACTIONS : ACTIONS)
   return (
     wrong && { bad_action_from_state_function: wrong.action, ...at(state, event), expected: wrong.expected }
   )
@@ -107,12 +108,13 @@ function wrongAction(
   options: unknown,
   event: MachineEvent | undefined,
   rules: Rules,
-  legal: readonly string[] = ACTIONS,
+  legal: readonly string[],
 ): { action: unknown; expected: string } | undefined {
   if (options === undefined) return undefined
   if (isObject(options) !== undefined) return { action: options, expected: 'an object' }
+  const all = checks(event, rules)
   for (const [key, value] of Object.entries(options as Options)) {
-    const check = legal.includes(key) ? checks(event, rules)[key] : undefined
+    const check = legal.includes(key) ? all[key] : undefined
     const expected =
       check === undefined ? `one of ${legal.join(', ')}` : value === undefined ? undefined : check(value)
     if (expected !== undefined) return { action: { [key]: value }, expected: `${key}: ${expected}` }
