@@ -721,6 +721,42 @@ t.test('a wrong action ends the machine, with the action and what is legal', asy
   )
 })
 
+t.test('a reply that cannot cross ends the machine with bad_action_from_state_function', async t => {
+  const { node } = await bareNode(t, { serializeLocal: true })
+  const machine = defineMachine('uncrossable', {
+    init: fresh,
+    initial: 'a',
+    states: { a: { calls: { get: () => stay({ reply: () => {} }), later: postpone } } },
+  })
+  const ref = await node.spawn(machine)
+  const held = refusal(ref.call('later'))
+  const { code, detail } = await refusal(ref.call('get'))
+  t.equal(code, 'ERR_EXIT')
+  t.match(detail['reason'], {
+    bad_action_from_state_function: { reply: 'function "reply"' },
+    state: 'a',
+    why: /reply/,
+  })
+  t.strictSame((await held).detail['reason'], detail['reason'], 'those that wait are told too')
+})
+
+t.test('the any block enters states that have no enter, and a declared start goes where it says', async t => {
+  const { node } = await bareNode(t)
+  const machine = defineMachine('anywhere', {
+    init: fresh,
+    initial: { to: ['a', 'b'], do: () => go('b') },
+    states: { a: { enter: data => noted(data, 'own') }, b: { casts: { go: 'a' } } },
+    any: {
+      enter: (data, from, ctx) => noted(data, `any: ${ctx.state} from ${from}`),
+      calls: { log: data => stay({ reply: data.log }) },
+    },
+  })
+  const ref = await node.spawn(machine)
+  ref.cast('go')
+  t.strictSame(await ref.call('log'), ['any: b from b', 'own'])
+  t.match(toMermaid(machine), '  [*] --> a\n  [*] --> b\n')
+})
+
 t.test('a handler that says where it goes goes nowhere else', async t => {
   const { node } = await bareNode(t)
   const machine = defineMachine('declared', {
