@@ -153,26 +153,31 @@ t.test('random: floats lie in [0, 1) and differ, bytes have the length asked for
   )
 })
 
-t.test('transport: bytes arrive whole and in order, and a refused write is followed by drain', async t => {
-  const { near, far } = await pair(t)
-  const sender = new Ear(near)
-  const receiver = new Ear(far)
-  far.pause()
-  const sent: Buffer[] = []
-  while (sent.length < 4_096) {
-    const chunk = Buffer.alloc(16 * 1_024, sent.length % 251)
-    sent.push(chunk)
-    if (!near.write(chunk)) break
-  }
-  t.ok(near.pendingBytes > 64 * 1_024, 'what the peer does not read stays with us, counted')
-  t.strictSame(sender.told, [], 'nothing is told from inside write')
-  far.resume()
-  await sender.until(() => sender.told.includes('drain'))
-  t.equal(near.pendingBytes, 0, 'drain means that all was handed over')
-  const all = Buffer.concat(sent)
-  await receiver.until(() => receiver.bytes.length >= all.length)
-  t.ok(receiver.bytes.equals(all), 'same bytes')
-})
+for (const way of ['one by one', 'three at once'] as const)
+  t.test(
+    `transport: bytes written ${way} arrive whole and in order, and a refused write is followed by drain`,
+    async t => {
+      const { near, far } = await pair(t)
+      const sender = new Ear(near)
+      const receiver = new Ear(far)
+      far.pause()
+      const sent: Buffer[] = []
+      while (sent.length < 4_096) {
+        const chunk = Buffer.alloc(16 * 1_024, sent.length % 251)
+        const chunks = way === 'one by one' ? [chunk] : [chunk, Buffer.from('between'), Buffer.from(chunk)]
+        sent.push(...chunks)
+        if (!(way === 'one by one' ? near.write(chunk) : near.writeAll(chunks))) break
+      }
+      t.ok(near.pendingBytes > 64 * 1_024, 'what the peer does not read stays with us, counted')
+      t.strictSame(sender.told, [], 'nothing is told from inside write')
+      far.resume()
+      await sender.until(() => sender.told.includes('drain'))
+      t.equal(near.pendingBytes, 0, 'drain means that all was handed over')
+      const all = Buffer.concat(sent)
+      await receiver.until(() => receiver.bytes.length >= all.length)
+      t.ok(receiver.bytes.equals(all), 'same bytes')
+    },
+  )
 
 t.test('transport: end sends what was written, then both sides close once and in order', async t => {
   const { near, far } = await pair(t)

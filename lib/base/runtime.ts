@@ -70,6 +70,8 @@ export interface Stream {
    * stream does nothing.
    */
   write(chunk: Buffer): boolean
+  /** As `write` of one after the other, in as few calls of the system as there can be. */
+  writeAll(chunks: readonly Buffer[]): boolean
   /** Stops `data` until `resume`. */
   pause(): void
   resume(): void

@@ -86,7 +86,7 @@ export class SlabWriter {
     const ready = this.#ready
     if (ready.length === 0) return
     this.#ready = []
-    for (const bytes of ready) if (!this.#stream.write(bytes)) this.#blocked = true
+    if (!this.#stream.writeAll(ready)) this.#blocked = true
     // All of it is with the operating system: the slab is free again, from its beginning.
     if (this.#stream.pendingBytes === 0) {
       this.#start = 0

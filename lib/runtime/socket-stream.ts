@@ -65,6 +65,19 @@ export class SocketStream implements Stream {
   write(chunk: Buffer): boolean {
     if (this.#state === 'ending' || this.#state === 'closing' || this.#state === 'closed') return true
     this.#socket.write(chunk)
+    return this.#accepts()
+  }
+
+  writeAll(chunks: readonly Buffer[]): boolean {
+    if (chunks.length === 1) return this.write(chunks[0] as Buffer)
+    if (this.#state === 'ending' || this.#state === 'closing' || this.#state === 'closed') return true
+    this.#socket.cork()
+    for (const chunk of chunks) this.#socket.write(chunk)
+    this.#socket.uncork()
+    return this.#accepts()
+  }
+
+  #accepts(): boolean {
     if (this.#socket.writableLength <= WINDOW_BYTES) return true
     this.#refused = true
     return false

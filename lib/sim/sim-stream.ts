@@ -230,6 +230,12 @@ export class SimStream implements Stream {
     return false
   }
 
+  writeAll(chunks: readonly Buffer[]): boolean {
+    let accepts = true
+    for (const chunk of chunks) accepts = this.write(chunk)
+    return accepts
+  }
+
   pause(): void {
     this.#paused = true
   }
