@@ -84,6 +84,7 @@ export {
 export { createNode } from './node/node.js'
 export type { NodeOptions } from './node/options.js'
 export type { DownSignal, ExitSignal, NameOnNode, Sent, TimerSignal } from './process/mail.js'
+export type { Outcome } from './supervisor/answers.js'
 export {
   defineRegistry,
   type Held,
@@ -101,10 +102,21 @@ export {
   type ShutdownMs,
 } from './supervisor/child-spec.js'
 export {
-  type ChildCounts,
-  type ChildInfo,
+  type DynamicSupervisorDef,
+  type DynamicSupervisorRef,
+  type DynamicSupervisorSpec,
+  dynamicSupervisor,
+  dynamicSupervisorOf,
+  startDynamicSupervisor,
+} from './supervisor/dynamic-supervisor.js'
+export type { BackOff } from './supervisor/restart-back-off.js'
+export type { AutoShutdown, Strategy } from './supervisor/restart-plan.js'
+export {
+  type SupervisorDef,
   type SupervisorRef,
   type SupervisorSpec,
   startSupervisor,
   supervisor,
+  supervisorOf,
 } from './supervisor/supervisor.js'
+export type { ChildCounts, ChildInfo } from './supervisor/tree.js'

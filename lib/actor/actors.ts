@@ -137,6 +137,7 @@ const RUN_CHECKS = { name: SPAWN_CHECKS.name, link: isBoolean, trapExit: isBoole
 export class Actors {
   readonly table: ProcessTable
   readonly loop: Loop
+  readonly cores: number
   /** Stands for code outside of processes. */
   readonly outside: Pid
   readonly #hooks: ActorHooks
@@ -155,6 +156,7 @@ export class Actors {
     this.table = new ProcessTable({ ...options, within: this.#attribution?.within })
     if (options.remote !== undefined) this.table.remote = options.remote
     this.loop = options.runtime.loop
+    this.cores = options.runtime.host.cores
     this.outside = options.ids.newPid()
     this.#hooks = options.hooks
     this.#node = options.node

@@ -78,6 +78,11 @@ export class PinnedRef implements UntypedRef {
     return new PinnedRef(this.#actors, this.pid, { defName: this.#defName, speaker, monitor: this.monitor })
   }
 
+  /** Another process, spoken to by the same speaker. */
+  beside(pid: Pid, defName: string): PinnedRef {
+    return new PinnedRef(this.#actors, pid, { defName, speaker: this.#speaker })
+  }
+
   /** Where messages through `ctx.send` go without a detour. */
   get process(): Process | undefined {
     return this.#process
@@ -160,6 +165,11 @@ export class NamedRef implements UntypedRef {
   speakingFor(speaker: Process | undefined): NamedRef {
     if (speaker === this.#speaker) return this
     return new NamedRef(this.#actors, this.#address, { defName: this.#defName, speaker })
+  }
+
+  /** A process, spoken to by the same speaker. */
+  beside(pid: Pid, defName: string): PinnedRef {
+    return new PinnedRef(this.#actors, pid, { defName, speaker: this.#speaker })
   }
 
   toString(): string {
@@ -314,4 +324,10 @@ export const typed = <D>(ref: PinnedRef | NamedRef): ActorRef<D> => ref as unkno
 export function boundTo(speaker: Process, ref: unknown, where: string): PinnedRef | NamedRef {
   if (!isRef(ref)) throw new TypeError(`${where}: expected a ref, got ${show(ref)}`)
   return ref.speakingFor(speaker)
+}
+
+/** A ref to `pid` that speaks for whom `ref` speaks. Throws `TypeError` for what is no ref of this package. */
+export function besideRef<D>(ref: unknown, pid: Pid, def: { readonly name: string }): ActorRef<D> {
+  if (!isRef(ref)) throw new TypeError(`expected a ref, got ${show(ref)}`)
+  return typed(ref.beside(pid, def.name))
 }

@@ -175,6 +175,16 @@ export abstract class ProcessSpeaker<P extends Process> implements Speaker {
     return this.alive().table.sendTimers.read(ref)
   }
 
+  /** Of the clock that this node's timers go by: for what counts within a time. */
+  get nowMs(): number {
+    return this.alive().table.timers.now()
+  }
+
+  /** That this machine gives to the operating-system process. */
+  get cores(): number {
+    return this.alive().cores
+  }
+
   /** A fault that this process lives with, or ends from cleanly: a crash report is made of it all the same. */
   report(reason: ExitReason): void {
     this.alive().crashed(this.process, reason)

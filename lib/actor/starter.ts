@@ -36,7 +36,7 @@ export class Starter {
   }
 }
 
-const startError = (defName: string, reason: ExitReason): TroupeError =>
+export const startError = (defName: string, reason: ExitReason): TroupeError =>
   new TroupeError(
     'ERR_START',
     `${show(defName)} did not start: ${show(reason)}`,

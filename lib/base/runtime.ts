@@ -143,6 +143,8 @@ export interface Runtime {
 export interface Host {
   /** The machine's name, for a node that was given none. */
   readonly hostname: string
+  /** Cores that this process may use: how many partitions are worth while. */
+  readonly cores: number
   /** Writes one line for people, to standard error. */
   warn(line: string): void
   /**

@@ -10,7 +10,7 @@
  *
  * One difference remains: a crash that we reproduce reaches `uncaughtException` with that as its origin.
  */
-import { hostname } from 'node:os'
+import { availableParallelism, hostname } from 'node:os'
 import { show } from '../base/errors.js'
 import type { Host } from '../base/runtime.js'
 
@@ -27,6 +27,7 @@ const isDispatcher = (listener: object): listener is Dispatcher => kHooks in lis
 
 export class RealHost implements Host {
   readonly hostname: string = hostname()
+  readonly cores: number = availableParallelism()
 
   warn(line: string): void {
     process.stderr.write(`${line.replaceAll('\n', '\\n')}\n`)

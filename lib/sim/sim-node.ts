@@ -243,6 +243,7 @@ export class SimNode {
   #host(real: Host): Host {
     return {
       hostname: this.name,
+      cores: 4,
       warn: line => this.#world.record(this.name, 'warn', line),
       // Rejections are the real process's: the hook decides by itself whose they are.
       onUnhandledRejection: take => {

@@ -18,3 +18,24 @@ export function onCrash(history: readonly number[], nowMs: number, intensity: Re
   if (recent.length >= intensity.restarts) return { verdict: 'give-up' }
   return { verdict: 'restart', history: [...recent, nowMs] }
 }
+
+/** Whose restarts are counted, against what. */
+export interface Counted {
+  readonly intensity: RestartIntensity | undefined
+  readonly restarts: readonly number[]
+}
+
+export type JointVerdict =
+  | { readonly verdict: 'restart'; readonly histories: readonly (readonly number[])[] }
+  | { readonly verdict: 'give-up'; readonly intensity: RestartIntensity }
+
+/** One restart that counts in several places: it may be where all of them bear it. */
+export function onCrashOf(counted: readonly Counted[], nowMs: number): JointVerdict {
+  const histories: (readonly number[])[] = []
+  for (const { intensity, restarts } of counted) {
+    const verdict = intensity === undefined ? undefined : onCrash(restarts, nowMs, intensity)
+    if (intensity !== undefined && verdict?.verdict === 'give-up') return { verdict: 'give-up', intensity }
+    histories.push(verdict?.verdict === 'restart' ? verdict.history : restarts)
+  }
+  return { verdict: 'restart', histories }
+}

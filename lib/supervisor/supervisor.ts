@@ -1,290 +1,310 @@
 /**
- * One-for-one supervisors: each child is started again alone.
+ * Supervisors of children that are known by their ids: one_for_one, one_for_all, rest_for_one.
  *
  * Laws:
  *  - Children start in order, each when the one before it has; they stop in reverse. A child that does not start stops
  *    those before it, and the start fails with `{ shutdown: { failedToStartChild: id, reason } }`.
- *  - Restarts of all children, failed ones too, count against one intensity. One too many, and the supervisor stops
- *    its children and exits with `'shutdown'`: a parent starts it again only if it is permanent.
- *  - No restart that failed is repeated at once: what is in the mailbox goes first, so calls are answered in between.
+ *  - Restarts of all children, failed ones too, count against one intensity, a restart of many as one. One too many,
+ *    and the supervisor stops its children and exits with `'shutdown'`: a parent starts it again only if it is permanent.
  *  - A child is gone before the next one is stopped, and all are gone before the supervisor is.
- *
- * An exit with `'shutdown'` is clean, and a failed start is its starter's affair, so neither makes a crash report: the
- * supervisor makes one itself for each restart that failed and for giving up.
+ *  - It does one thing at a time: while a child starts or stops, its callers wait.
  */
-import type { ActorRef, Node, RestartIntensity, Self, Speaker } from '../actor/api.js'
-import { type ActorDef, defineActor } from '../actor/define.js'
-import { ProcessSpeaker } from '../actor/speaker.js'
-import { show, TroupeError } from '../base/errors.js'
-import { type Pid, type Ref, sameRef } from '../base/ids.js'
+import type {
+  ActorRef,
+  Context,
+  InitContext,
+  Node,
+  RestartIntensity,
+  Signal,
+  SpawnOptions,
+  Speaker,
+} from '../actor/api.js'
+import { type ActorDef, type AnyActor, defineActor } from '../actor/define.js'
+import type { Pid } from '../base/ids.js'
 import { WAIT_MS_MAX } from '../base/limits.js'
 import {
   arrayOf,
   checkOptions,
   expect,
-  isInteger,
   isMs,
   isObject,
+  isString,
   oneOf,
   type WaitOptions,
 } from '../base/options.js'
 import type { ExitReason } from '../base/reasons.js'
-import { DownSignal } from '../process/mail.js'
-import { type ChildSpec, checkChildren, isRestarted, isSupervisor, kSupervisor } from './child-spec.js'
-import { INTENSITY_DEFAULT, onCrash } from './restart-intensity.js'
+import { Uncopied } from '../process/mail.js'
+import {
+  answer,
+  type NotStarted,
+  type Outcome,
+  pidFrom,
+  refFrom,
+  refusalOf,
+  type Started,
+  specIn,
+  startedBy,
+} from './answers.js'
+import { type ChildSpec, checkChild, checkChildren, checkIntensity, kSupervisor } from './child-spec.js'
+import type { BackOff } from './restart-back-off.js'
+import { INTENSITY_DEFAULT } from './restart-intensity.js'
+import type { AutoShutdown, Strategy } from './restart-plan.js'
+import { type ChildCounts, type ChildId, type ChildInfo, Tree, type TreeOptions } from './tree.js'
 
 export interface SupervisorSpec {
-  /** What happens to the others when one child crashes: nothing. */
-  readonly strategy?: 'one_for_one' | undefined
+  /**
+   * What a restart of one child means for the others. `'one_for_one'` (default): nothing. `'one_for_all'`: all are
+   * stopped, in reverse, and started, in order. `'rest_for_one'`: those after it are. Temporary ones are only stopped.
+   */
+  readonly strategy?: Strategy | undefined
   /** Default 3 restarts in 5 000 ms; 0 restarts means that the first crash ends the supervisor. */
   readonly intensity?: RestartIntensity | undefined
+  /**
+   * Whether the end of significant children ends the supervisor, with `'shutdown'`: `'never'` (default), with the
+   * first of them, or with the last. Children that were stopped with others, or through the ref, do not count.
+   */
+  readonly autoShutdown?: AutoShutdown | undefined
+  /**
+   * Makes every restart wait: `minMs` at first, doubling up to `maxMs` with each further restart of the same child,
+   * until it has run for `maxMs`. The supervisor answers meanwhile, and shows the child as `'restarting'`. Not in OTP.
+   * Default: no wait.
+   */
+  readonly backoff?: BackOff | undefined
   /** From `child`, in the order in which they start. */
   readonly children: readonly ChildSpec[]
 }
 
-export interface ChildInfo {
-  readonly id: string
-  /** Undefined when it ended and is not to run, or had nothing to start. */
-  readonly pid: Pid | 'restarting' | undefined
-  readonly type: 'worker' | 'supervisor'
-  readonly definition: string
-}
-
-export interface ChildCounts {
-  readonly specs: number
-  /** Children that run. */
-  readonly active: number
-  /** Specs, whether they run or not. */
-  readonly supervisors: number
-  readonly workers: number
-}
-
-/** A running supervisor. Its answers wait while a child starts or stops. */
+/**
+ * A running supervisor. It does one thing at a time: all of this waits while a child starts or stops. What starts and
+ * stops children waits as long as they may take, unless told otherwise; what is no longer waited for goes on.
+ */
 export interface SupervisorRef {
   readonly pid: Pid
   /** Newest first; a restart keeps a child's place. */
   whichChildren(options?: WaitOptions): Promise<readonly ChildInfo[]>
   countChildren(options?: WaitOptions): Promise<ChildCounts>
   /**
-   * Stops the children in reverse order, then the supervisor, with `reason` (default `'normal'`). Waits as long as the
-   * children may take, unless told otherwise; a stop that is no longer waited for goes on. Rejects with `ERR_NOPROC`
-   * when it has ended before.
+   * Adds a child, the youngest, and starts it. Rejects with `ERR_START` when it does not start: then it is not kept,
+   * unless its reason is `'ignore'`; with `ERR_ALREADY_STARTED` when there is a child with its id: `detail.pid` is its
+   * pid, and absent when it does not run (`detail.why` is `'already_present'`); with a `TypeError` for a spec that is
+   * wrong, or wrong here. Specs are code: only a caller on the supervisor's own node can start a child.
+   */
+  startChild<D extends AnyActor>(spec: ChildSpec<D>, options?: WaitOptions): Promise<ActorRef<D>>
+  /** Stops a child and keeps its spec, unless it is temporary. Also `ok` when it does not run. */
+  terminateChild(id: string, options?: WaitOptions): Promise<Outcome<'not_found'>>
+  /**
+   * Starts a child that does not run; no pid: it had nothing to start. Rejects with `ERR_START` when it does not
+   * start; its spec is kept.
+   */
+  restartChild(
+    id: string,
+    options?: WaitOptions,
+  ): Promise<
+    { readonly ok: true; readonly pid: Pid | undefined } | Refused<'running' | 'restarting' | 'not_found'>
+  >
+  /** Forgets a child that does not run. */
+  deleteChild(id: string, options?: WaitOptions): Promise<Outcome<'running' | 'restarting' | 'not_found'>>
+  /**
+   * Stops the children in reverse order, then the supervisor, with `reason` (default `'normal'`). Rejects with
+   * `ERR_NOPROC` when it has ended before.
    */
   stop(reason?: ExitReason, options?: WaitOptions): Promise<void>
 }
 
-type SupervisorDef = ActorDef<
+type Refused<Why extends string> = Exclude<Outcome<Why>, { ok: true }>
+
+export type SupervisorDef = ActorDef<
   'supervisor',
   undefined,
-  { whichChildren: unknown; countChildren: unknown },
-  { whichChildren: readonly ChildInfo[]; countChildren: ChildCounts },
+  {
+    whichChildren: unknown
+    countChildren: unknown
+    startChild: Uncopied<ChildSpec>
+    terminateChild: string
+    restartChild: string
+    deleteChild: string
+  },
+  {
+    whichChildren: readonly ChildInfo[]
+    countChildren: ChildCounts
+    startChild: Promise<Started | NotStarted>
+    terminateChild: Promise<Outcome<'not_found'>>
+    restartChild: Promise<Started | NotStarted | Refused<'running' | 'restarting' | 'not_found'>>
+    deleteChild: Outcome<'running' | 'restarting' | 'not_found'>
+  },
   {}
 >
 
-const SPEC_CHECKS = { strategy: oneOf('one_for_one'), intensity: isObject, children: arrayOf(isObject) }
-const INTENSITY_CHECKS = { restarts: isInteger(0, 2 ** 31), withinMs: isMs(1) }
+const RESTART_CHECKS = { intensity: isObject, backoff: isObject }
+const SPEC_CHECKS = {
+  strategy: oneOf('one_for_one', 'one_for_all', 'rest_for_one'),
+  autoShutdown: oneOf('never', 'any_significant', 'all_significant'),
+  ...RESTART_CHECKS,
+  children: arrayOf(isObject),
+}
 
 /**
  * Starts a supervisor: from a node it stands alone, from a context or a process function it is linked to that process,
  * its parent. Resolves when all its children have started; rejects with `ERR_START` when one has not.
  */
 export async function startSupervisor(host: Node | Speaker, spec: SupervisorSpec): Promise<SupervisorRef> {
-  const def = supervisor(spec)
-  // Each child has its own deadline.
-  const ref = await host.spawn(def, undefined, { link: 'link' in host, timeoutMs: WAIT_MS_MAX })
-  return refTo(ref)
+  return supervisorOf(await host.spawn(supervisor(spec), undefined, treeOptions(host)))
 }
+
+/** Each child has its own deadline, so the tree has none. */
+export const treeOptions = (host: Node | Speaker): SpawnOptions => ({
+  link: 'link' in host,
+  timeoutMs: WAIT_MS_MAX,
+})
 
 /** A supervisor as a definition, to be the child of another: `child(supervisor(spec), { id })`. */
 export function supervisor(spec: SupervisorSpec): SupervisorDef {
   expect('supervisor: spec', spec, isObject)
   checkOptions('supervisor', spec, SPEC_CHECKS)
   expect('supervisor: children', spec.children, SPEC_CHECKS.children)
-  checkChildren('supervisor: children', spec.children)
-  const intensity = spec.intensity ?? INTENSITY_DEFAULT
-  checkOptions('supervisor: intensity', intensity, INTENSITY_CHECKS)
-  for (const key of ['restarts', 'withinMs'] as const) {
-    expect(`supervisor: intensity.${key}`, intensity[key], INTENSITY_CHECKS[key])
+  const autoShutdown = spec.autoShutdown ?? 'never'
+  checkChildren('supervisor: children', spec.children, autoShutdown)
+  const options: TreeOptions = {
+    strategy: spec.strategy ?? 'one_for_one',
+    autoShutdown,
+    ...restartOptions('supervisor', spec),
+    dynamic: false,
+    extraArguments: [],
   }
-  return Object.freeze({ ...define([...spec.children], { ...intensity }), [kSupervisor]: true })
+  return Object.freeze({ ...define([...spec.children], options), [kSupervisor]: true })
 }
 
-const define = (specs: readonly ChildSpec[], intensity: RestartIntensity): SupervisorDef =>
+/** How often and how soon children are started again, checked. */
+export function restartOptions(
+  where: string,
+  { intensity, backoff }: Pick<SupervisorSpec, 'intensity' | 'backoff'>,
+): Pick<TreeOptions, 'intensity' | 'backoff'> {
+  checkIntensity(`${where}: intensity`, intensity)
+  if (backoff !== undefined) {
+    checkOptions(`${where}: backoff`, backoff, { minMs: isMs(), maxMs: isMs() })
+    expect(`${where}: backoff.minMs`, backoff.minMs, isMs())
+    expect(`${where}: backoff.maxMs`, backoff.maxMs, isMs(backoff.minMs))
+  }
+  return { intensity: { ...(intensity ?? INTENSITY_DEFAULT) }, backoff: backoff && { ...backoff } }
+}
+
+/** What every supervisor does with what nobody asked it by name. */
+export const keeping = {
+  info: async (tree: Tree<ChildId>, signal: Signal, ctx: Context): Promise<void> => {
+    if (signal.type === 'down' && !(await tree.ended(signal))) ctx.stop('shutdown')
+    // Of a parent's exit no handler is told. For one without a parent, and above all, there is the node.
+    if (signal.type === 'exit' && signal.pid === ctx.node.self) ctx.stop(signal.reason)
+  },
+  terminate: (tree: Tree<ChildId>): Promise<void> => tree.stopAll(),
+  inspect: (tree: Tree<ChildId>): unknown => tree.list(),
+}
+
+const define = (specs: readonly ChildSpec[], options: TreeOptions): SupervisorDef =>
   defineActor('supervisor', {
-    init: async (_: undefined, ctx) => {
+    init: async (_: undefined, ctx: InitContext) => {
       ctx.trapExit(true)
-      const tree = new Tree(ctx, specs, intensity)
-      const failure = await tree.startAll()
-      return failure === undefined ? tree : ctx.stop(failure.reason)
+      const tree = new Tree<string>(ctx, options)
+      for (const spec of specs) {
+        const outcome = await tree.add(spec.id, spec)
+        if ('spec' in outcome) continue
+        await tree.stopAll()
+        return ctx.stop({ shutdown: { failedToStartChild: spec.id, reason: outcome.reason } })
+      }
+      return tree
     },
     calls: {
       whichChildren: tree => tree.list(),
       countChildren: tree => tree.count(),
+      startChild: async (tree, payload: Uncopied<ChildSpec>, ctx) =>
+        answer(ctx, await startChild(tree, payload, options)),
+      terminateChild: async (tree, id: string) => {
+        const known = tree.byId(id)
+        if (known === undefined) return refused('not_found')
+        await tree.stop([known])
+        return { ok: true } as const
+      },
+      restartChild: async (tree, id: string, ctx) => {
+        const known = tree.byId(id)
+        if (known === undefined) return refused('not_found')
+        if (known.status !== 'stopped') return refused(known.status)
+        return answer(ctx, startedBy((await tree.start(known)) ?? known))
+      },
+      deleteChild: (tree, id: string) => {
+        const known = tree.byId(id)
+        if (known === undefined) return refused('not_found')
+        if (known.status !== 'stopped') return refused(known.status)
+        tree.forget(known)
+        return { ok: true } as const
+      },
     },
-    info: async (tree, signal, ctx) => {
-      if (signal.type === 'down' && !(await tree.ended(signal))) ctx.stop('shutdown')
-      // Of a parent's exit no handler is told. For one without a parent, and above all, there is the node.
-      if (signal.type === 'exit' && signal.pid === ctx.node.self) ctx.stop(signal.reason)
-    },
-    terminate: tree => tree.stopAll(),
-    inspect: tree => tree.list(),
+    ...keeping,
   })
 
-const refTo = (ref: ActorRef<SupervisorDef>): SupervisorRef => ({
-  pid: ref.pid,
+async function startChild(
+  tree: Tree<string>,
+  payload: unknown,
+  options: TreeOptions,
+): Promise<Started | NotStarted> {
+  const wrong = refusalOf(() => checkChild('startChild: spec', specIn(payload), options.autoShutdown))
+  if (wrong !== undefined) return wrong
+  const spec = specIn(payload)
+  const known = tree.byId(spec.id)
+  if (known === undefined) return startedBy(await tree.add(spec.id, spec))
+  return known.status === 'stopped'
+    ? { ok: false, why: 'already_present' }
+    : { ok: false, why: 'already_started', pid: known.pid }
+}
+
+const refused = <Why extends string>(why: Why): { readonly ok: false; readonly why: Why } => ({
+  ok: false,
+  why,
+})
+
+/** As long as the children may take. */
+export const patiently = (options: WaitOptions | undefined): WaitOptions => ({
+  timeoutMs: WAIT_MS_MAX,
+  ...options,
+})
+
+/**
+ * The supervisor behind a ref, which may come from `whereis` or `named`: so one that is a child of another is reached.
+ *
+ * ```ts
+ * const tools = supervisor({ children: [] })
+ * await startSupervisor(node, { children: [child(tools, { name: 'tools', scope: 'node' })] })
+ * const { specs } = await supervisorOf(node.named('tools', tools)).countChildren()
+ * ```
+ */
+export const supervisorOf = (ref: ActorRef<SupervisorDef>): SupervisorRef => ({
+  get pid() {
+    return ref.pid
+  },
   whichChildren: options => ref.call('whichChildren', undefined, options),
   countChildren: options => ref.call('countChildren', undefined, options),
-  stop: (reason, options) => ref.stop(reason, { timeoutMs: WAIT_MS_MAX, ...options }),
+  startChild: async (spec, options) => {
+    expect('startChild: spec', spec, isObject)
+    return refFrom(ref, spec, await ref.call('startChild', new Uncopied(spec), patiently(options)))
+  },
+  terminateChild: async (id, options) => {
+    expect('terminateChild: id', id, isString)
+    return ref.call('terminateChild', id, patiently(options))
+  },
+  restartChild: async (id, options) => {
+    expect('restartChild: id', id, isString)
+    const answered = await ref.call('restartChild', id, patiently(options))
+    if (answered.ok) return answered
+    switch (answered.why) {
+      case 'running':
+      case 'restarting':
+      case 'not_found':
+        return answered
+      default:
+        return { ok: true, pid: pidFrom({ def: { name: id }, id }, answered) }
+    }
+  },
+  deleteChild: async (id, options) => {
+    expect('deleteChild: id', id, isString)
+    return ref.call('deleteChild', id, patiently(options))
+  },
+  stop: (reason, options) => ref.stop(reason, patiently(options)),
 })
-
-interface Child {
-  readonly spec: ChildSpec
-  /** While it is restarting: the process that was. */
-  pid: Pid | undefined
-  monitor: Ref | undefined
-  restarting: boolean
-}
-
-interface Failure {
-  readonly reason: ExitReason
-}
-
-class Tree {
-  readonly #ctx: Speaker
-  readonly #intensity: RestartIntensity
-  /** Oldest first. */
-  #children: readonly Child[]
-  #restarts: readonly number[] = []
-
-  constructor(ctx: Speaker, specs: readonly ChildSpec[], intensity: RestartIntensity) {
-    this.#ctx = ctx
-    this.#intensity = intensity
-    this.#children = specs.map(spec => ({ spec, pid: undefined, monitor: undefined, restarting: false }))
-  }
-
-  list(): readonly ChildInfo[] {
-    return this.#children.map(infoOf).reverse()
-  }
-
-  count(): ChildCounts {
-    const infos = this.list()
-    const supervisors = infos.filter(info => info.type === 'supervisor').length
-    return {
-      specs: infos.length,
-      active: infos.filter(info => typeof info.pid === 'object').length,
-      supervisors,
-      workers: infos.length - supervisors,
-    }
-  }
-
-  /** Undefined when all have started; else those that had are stopped again. */
-  async startAll(): Promise<Failure | undefined> {
-    for (const child of this.#children) {
-      const failure = await this.#start(child)
-      if (failure === undefined) continue
-      await this.stopAll()
-      return { reason: { shutdown: { failedToStartChild: child.spec.id, reason: failure.reason } } }
-    }
-    return undefined
-  }
-
-  async stopAll(): Promise<void> {
-    for (const child of [...this.#children].reverse()) {
-      if (child.pid !== undefined) await stop(this.#ctx, child.pid, child.spec.shutdownMs)
-    }
-  }
-
-  /** A child is down, or the next attempt at its restart is due. False: there have been too many. */
-  async ended(down: DownSignal): Promise<boolean> {
-    const child = this.#children.find(({ monitor }) => monitor !== undefined && sameRef(monitor, down.ref))
-    if (child === undefined) return true
-    child.monitor = undefined
-    if (!child.restarting && !isRestarted(child.spec.restart, down.reason)) {
-      this.#rests(child)
-      return true
-    }
-    const nowMs = this.#ctx.node.stats().uptimeMs // the one clock that a process can read
-    const verdict = onCrash(this.#restarts, nowMs, this.#intensity)
-    if (verdict.verdict === 'give-up') {
-      this.#rests(child)
-      this.#gaveUp(child, down.reason)
-      return false
-    }
-    this.#restarts = verdict.history
-    await this.#restart(child)
-    return true
-  }
-
-  async #restart(child: Child): Promise<void> {
-    const failure = await this.#start(child)
-    if (failure === undefined) return
-    child.restarting = true
-    report(this.#ctx, `child ${show(child.spec.id)} did not start again`, failure.reason)
-    // A monitor of the dead fires at once, into the mailbox, behind all that waits there, and no limit refuses it.
-    child.monitor = this.#ctx.monitor(child.pid as Pid)
-  }
-
-  async #start(child: Child): Promise<Failure | undefined> {
-    const { def, args, name, scope, timeoutMs } = child.spec
-    try {
-      const options = { link: true, monitor: true, name, scope, timeoutMs }
-      const { pid, monitor } = await this.#ctx.spawn(def, args, options)
-      child.pid = pid
-      child.monitor = monitor
-      child.restarting = false
-    } catch (error) {
-      const reason = TroupeError.is(error, 'ERR_START') ? error.detail['reason'] : error
-      if (reason !== 'ignore') return { reason }
-      this.#rests(child)
-    }
-    return undefined
-  }
-
-  /** It does not run, and nothing is done about it. */
-  #rests(child: Child): void {
-    child.pid = undefined
-    child.restarting = false
-    if (child.spec.restart === 'temporary') this.#children = this.#children.filter(other => other !== child)
-  }
-
-  #gaveUp(child: Child, reason: ExitReason): void {
-    const { restarts, withinMs } = this.#intensity
-    const limit = `more than ${restarts} restarts in ${withinMs} ms`
-    report(this.#ctx, `gave up on child ${show(child.spec.id)}: ${limit}`, reason)
-  }
-}
-
-const infoOf = ({ spec, pid, restarting }: Child): ChildInfo => ({
-  id: spec.id,
-  pid: restarting ? 'restarting' : pid,
-  type: isSupervisor(spec.def) ? 'supervisor' : 'worker',
-  definition: spec.def.name,
-})
-
-async function stop(ctx: Speaker, pid: Pid, shutdownMs: ChildSpec['shutdownMs']): Promise<void> {
-  if (shutdownMs !== 'brutal_kill') {
-    ctx.exit(pid, 'shutdown')
-    if (await hasEnded(ctx, pid, shutdownMs === 'infinity' ? undefined : shutdownMs)) return
-  }
-  ctx.exit(pid, 'kill')
-}
-
-/** A handler cannot take mail out of the mailbox while it runs; a process of its own can. No exit ends that early. */
-const hasEnded = (ctx: Speaker, pid: Pid, timeoutMs: number | undefined): Promise<boolean> =>
-  new Promise(resolve => {
-    const wait = async (self: Self): Promise<void> => {
-      const ref = self.monitor(pid)
-      const isDown = (mail: unknown): boolean => mail instanceof DownSignal && mail.ref === ref
-      await self.receive(isDown, { timeoutMs })
-    }
-    const watch = (self: Self): Promise<void> =>
-      wait(self).then(
-        () => resolve(true),
-        () => resolve(false),
-      )
-    ctx.run(watch, { trapExit: true })
-  })
-
-function report(ctx: Speaker, message: string, cause: ExitReason): void {
-  if (ctx instanceof ProcessSpeaker) ctx.report(new Error(`${ctx.self} ${message}`, { cause }))
-}

@@ -55,6 +55,7 @@ export function world(t: Test, options: Partial<ActorsOptions> & { limits?: Limi
     },
     host: {
       hostname: 'test',
+      cores: 4,
       warn: () => {},
       onUnhandledRejection: (fn: Parameters<Runtime['host']['onUnhandledRejection']>[0]) => {
         rejected.add(fn)

@@ -1,0 +1,67 @@
+/**
+ * How a supervisor waits inside a handler. It cannot take mail out of its own mailbox meanwhile; a process of its own
+ * can, and what it waits for comes as a down, which no mailbox limit refuses.
+ */
+import type { Self, Speaker } from '../actor/api.js'
+import { ProcessSpeaker } from '../actor/speaker.js'
+import { TroupeError } from '../base/errors.js'
+import type { Pid, Ref } from '../base/ids.js'
+import { DownSignal, ExitSignal } from '../process/mail.js'
+import type { ShutdownMs } from './child-spec.js'
+
+export interface Ending {
+  readonly pid: Pid
+  readonly shutdownMs: ShutdownMs
+}
+
+/** Asks all to shut down, side by side, and kills those that take longer than they may. Resolves when all are gone. */
+export function end(ctx: Speaker, endings: readonly Ending[]): Promise<void> {
+  const asked = endings.filter(({ shutdownMs }) => shutdownMs !== 'brutal_kill')
+  // By the supervisor itself: an exit is a parent's only when it comes from the parent.
+  for (const { pid, shutdownMs } of endings) ctx.exit(pid, shutdownMs === 'brutal_kill' ? 'kill' : 'shutdown')
+  if (asked.length === 0) return Promise.resolve()
+  return new Promise(resolve => {
+    // Traps, so that no exit, such as those of a node that stops, cuts the waiting short.
+    ctx.run(self => reap(self, asked).then(resolve, resolve), { trapExit: true })
+  })
+}
+
+async function reap(self: Self, asked: readonly Ending[]): Promise<void> {
+  const left = new Map<Ref, Ending>()
+  for (const ending of asked) left.set(self.monitor(ending.pid), ending)
+  const startMs = nowMs(self)
+  const deadlines = [...new Set(asked.map(({ shutdownMs }) => shutdownMs))]
+    .filter(ms => typeof ms === 'number')
+    .sort((a, b) => a - b)
+  while (left.size > 0) {
+    const [deadlineMs] = deadlines
+    const timeoutMs = deadlineMs === undefined ? undefined : Math.max(0, startMs + deadlineMs - nowMs(self))
+    const down = await self.receive(isDown, { timeoutMs }).catch(unlessLate)
+    if (down !== undefined) {
+      left.delete(down.ref)
+      continue
+    }
+    deadlines.shift()
+    for (const { pid, shutdownMs } of left.values()) if (shutdownMs === deadlineMs) self.exit(pid, 'kill')
+  }
+}
+
+/** A process that ends after `ms`, and behind what is to run already: its down says that the time is over. */
+export function pause(ctx: Speaker, ms: number): Pid {
+  const supervisor = ctx.self
+  const ended = (mail: unknown): boolean => mail instanceof ExitSignal && mail.pid === supervisor
+  const wait = (self: Self): Promise<unknown> => self.receive(ended, { timeoutMs: ms }).catch(unlessLate)
+  return ctx.run(wait, { link: true, trapExit: true })
+}
+
+const isDown = (mail: unknown): mail is DownSignal => mail instanceof DownSignal
+
+function unlessLate(error: unknown): undefined {
+  if (!TroupeError.is(error, 'ERR_TIMEOUT')) throw error
+}
+
+/** The node's clock, which is no part of what users are given. */
+export function nowMs(ctx: Speaker): number {
+  if (!(ctx instanceof ProcessSpeaker)) throw new TypeError('expected what this package gives its processes')
+  return ctx.nowMs
+}
