@@ -8,11 +8,400 @@ import {
   child,
   defineActor,
   type InitContext,
+  type Pid,
+  type SupervisorRef,
+  type SupervisorSpec,
   startDynamicSupervisor,
+  startSupervisor,
+  supervisor,
 } from '../lib/index.js'
 import { turns } from './support/actor-world.js'
 import { bareNode } from './support/bare-node.js'
-import { refusal } from './support/puppet.js'
+import { puppet, reasonOf, refusal, watch } from './support/puppet.js'
+
+// --- sup ------------------------------------------------------------------------------------------------------------
+
+t.test(
+  'sup-001: children start in order and, when the parent shuts down, stop in reverse, each with shutdown',
+  async t => {
+    const { node, log, worker } = await world(t)
+    const parent = puppet(node)
+    const tree = await parent.ask(self =>
+      startSupervisor(self, { children: [worker('a'), worker('b'), worker('c')] }),
+    )
+    t.strictSame(log.splice(0), ['start a', 'start b', 'start c'])
+    await reasonOf(node, tree.pid, () => parent.tell(self => self.exit('shutdown')))
+    t.strictSame(log, ['stop c shutdown', 'stop b shutdown', 'stop a shutdown'])
+  },
+)
+
+t.test(
+  'sup-002: one_for_one: only the child that crashed restarts, and the list keeps its order',
+  async t => {
+    const { after, log } = await family(t, { strategy: 'one_for_one' })
+    t.strictSame(await after('b'), { same: ['a', 'c'], order: ['c', 'b', 'a'] })
+    t.strictSame(log, ['start b'])
+  },
+)
+
+t.test('sup-003: one_for_all: the others stop in reverse, then all start in order', async t => {
+  const { after, log } = await family(t, { strategy: 'one_for_all' })
+  t.strictSame(await after('b'), { same: [], order: ['c', 'b', 'a'] })
+  t.strictSame(log, ['stop c shutdown', 'stop a shutdown', 'start a', 'start b', 'start c'])
+})
+
+t.test(
+  'sup-004: rest_for_one: those after it stop, then it and those start; the one before is untouched',
+  async t => {
+    const { after, log } = await family(t, { strategy: 'rest_for_one' })
+    t.strictSame(await after('b'), { same: ['a'], order: ['c', 'b', 'a'] })
+    t.strictSame(log, ['stop c shutdown', 'start b', 'start c'])
+  },
+)
+
+t.test('sup-005: a permanent child that exits normally is restarted', async t => {
+  const { tree, node } = await single(t, { restart: 'permanent' })
+  const before = await pidOf(tree, 'a')
+  await node.whereis('a', workers)?.stop('normal')
+  t.not(await pidOf(tree, 'a'), before)
+})
+
+t.test(
+  'sup-006: a transient child that exits with normal, shutdown or { shutdown: x } is not restarted, and its spec stays',
+  async t => {
+    for (const reason of ['normal', 'shutdown', { shutdown: 'x' }]) {
+      const { tree, node } = await single(t, { restart: 'transient' })
+      await node.whereis('a', workers)?.stop(reason)
+      t.strictSame(await tree.whichChildren(), [
+        { id: 'a', pid: undefined, type: 'worker', definition: 'worker' },
+      ])
+    }
+  },
+)
+
+t.test('sup-007: a transient child that is killed is restarted', async t => {
+  const { tree, node } = await single(t, { restart: 'transient' })
+  const before = await pidOf(tree, 'a')
+  node.exit(before, 'kill')
+  const after = await pidOf(tree, 'a')
+  t.not(after, before)
+  t.ok(node.isAlive(after))
+})
+
+t.test('sup-008: a temporary child that crashes is not restarted, and its spec is removed', async t => {
+  const { tree, node } = await single(t, { restart: 'temporary' })
+  node.exit(await pidOf(tree, 'a'), 'kill')
+  t.strictSame(await tree.whichChildren(), [])
+})
+
+t.test(
+  'sup-009: with intensity 0 the first crash stops the others in reverse, and the supervisor exits with shutdown',
+  async t => {
+    const { tree, node, log } = await family(t, { intensity: { restarts: 0, withinMs: 5_000 } })
+    const b = await pidOf(tree, 'b')
+    t.equal(await reasonOf(node, tree.pid, () => node.exit(b, 'kill')), 'shutdown')
+    t.strictSame(log, ['stop c shutdown', 'stop a shutdown'])
+  },
+)
+
+t.test(
+  'sup-010: with intensity 1 in 5 s the second of two crashes in a second ends the supervisor',
+  async t => {
+    const { tree, node, clock } = await single(t, {}, { intensity: { restarts: 1, withinMs: 5_000 } })
+    node.exit(await pidOf(tree, 'a'), 'kill')
+    const second = await pidOf(tree, 'a')
+    clock.advance(1_000)
+    t.equal(await reasonOf(node, tree.pid, () => node.exit(second, 'kill')), 'shutdown')
+  },
+)
+
+t.test('sup-011: with intensity 1 in 1 s two crashes that are 2 s apart are both borne', async t => {
+  const { tree, node, clock } = await single(t, {}, { intensity: { restarts: 1, withinMs: 1_000 } })
+  const first = await pidOf(tree, 'a')
+  node.exit(first, 'kill')
+  const second = await pidOf(tree, 'a')
+  clock.advance(2_000)
+  node.exit(second, 'kill')
+  const third = await pidOf(tree, 'a')
+  t.equal(new Set([first, second, third]).size, 3)
+  t.ok(node.isAlive(third))
+})
+
+t.test(
+  'sup-012: with intensity 3 a restart that keeps failing is given up after the allowed attempts',
+  async t => {
+    const { node, log, worker } = await world(t)
+    const spec = worker('a')
+    const tree = await startSupervisor(node, {
+      children: [spec],
+      intensity: { restarts: 3, withinMs: 5_000 },
+    })
+    const pid = await pidOf(tree, 'a')
+    log.length = 0
+    ;(spec.args as Behaviour).init = 'fail'
+    t.equal(await reasonOf(node, tree.pid, () => node.exit(pid, 'kill')), 'shutdown')
+    t.strictSame(log, ['try a', 'try a', 'try a'])
+  },
+)
+
+t.test(
+  'sup-013: when the second of three does not start, the first is stopped, and the error names id and reason',
+  async t => {
+    const { node, log, worker } = await world(t)
+    const children = [worker('a'), worker('b', { init: 'fail' }), worker('c')]
+    const { code, detail } = await refusal(startSupervisor(node, { children }))
+    t.equal(code, 'ERR_START')
+    t.strictSame(detail['reason'], { shutdown: { failedToStartChild: 'b', reason: { nocatch: 'no' } } })
+    t.strictSame(log, ['start a', 'try b', 'stop a shutdown'])
+  },
+)
+
+t.test('sup-014: a permanent child whose start ignores keeps its spec and has no pid', async t => {
+  const { tree } = await single(t, { init: 'ignore', restart: 'permanent' })
+  t.strictSame(await tree.whichChildren(), [
+    { id: 'a', pid: undefined, type: 'worker', definition: 'worker' },
+  ])
+})
+
+t.test('sup-015: a temporary child whose start ignores is not kept', async t => {
+  const { tree } = await single(t, { init: 'ignore', restart: 'temporary' })
+  t.strictSame(await tree.whichChildren(), [])
+})
+
+t.test('sup-016: two specs with one id are refused', async t => {
+  const { node, worker } = await world(t)
+  await t.rejects(startSupervisor(node, { children: [worker('a'), worker('a')] }), {
+    name: 'TypeError',
+    message: 'supervisor: children[1]: expected an id of its own, got "a" again',
+  })
+})
+
+t.test('sup-017: a start under the id of a child that runs gives already_started and its pid', async t => {
+  const { tree, worker } = await single(t)
+  const { code, detail } = await refusal(tree.startChild(worker('a')))
+  t.strictSame(
+    [code, detail],
+    ['ERR_ALREADY_STARTED', { id: 'a', why: 'already_started', pid: await pidOf(tree, 'a') }],
+  )
+})
+
+t.test('sup-018: a start under the id of a child that was terminated gives already_present', async t => {
+  const { tree, worker } = await single(t)
+  await tree.terminateChild('a')
+  const { code, detail } = await refusal(tree.startChild(worker('a')))
+  t.strictSame([code, detail], ['ERR_ALREADY_STARTED', { id: 'a', why: 'already_present' }])
+})
+
+t.test('sup-019: deleting or restarting a child that runs gives running', async t => {
+  const { tree } = await single(t)
+  t.strictSame(await tree.deleteChild('a'), { ok: false, why: 'running' })
+  t.strictSame(await tree.restartChild('a'), { ok: false, why: 'running' })
+})
+
+t.test(
+  'sup-020: a child that was terminated restarts with a new pid; terminated and deleted it is unknown',
+  async t => {
+    const { tree, node } = await single(t)
+    const before = await pidOf(tree, 'a')
+    t.strictSame(await tree.terminateChild('a'), { ok: true })
+    const restarted = await tree.restartChild('a')
+    const after = await pidOf(tree, 'a')
+    t.strictSame(restarted, { ok: true, pid: after })
+    t.not(after, before)
+    t.ok(node.isAlive(after))
+    t.strictSame(await tree.terminateChild('a'), { ok: true })
+    t.strictSame(await tree.deleteChild('a'), { ok: true })
+    t.strictSame(await tree.deleteChild('a'), { ok: false, why: 'not_found' })
+  },
+)
+
+t.test('sup-021: terminate, restart and delete of an unknown id give not_found each', async t => {
+  const { tree } = await single(t)
+  for (const answer of [tree.terminateChild('x'), tree.restartChild('x'), tree.deleteChild('x')])
+    t.strictSame(await answer, { ok: false, why: 'not_found' })
+})
+
+t.test('sup-022: the spec of a temporary child is gone when it has been terminated', async t => {
+  const { tree } = await single(t, { restart: 'temporary' })
+  t.strictSame(await tree.terminateChild('a'), { ok: true })
+  t.strictSame(await tree.whichChildren(), [])
+})
+
+t.test(
+  'sup-023: a child with 50 ms that ignores shutdown is killed after 50 ms, and ok is returned',
+  async t => {
+    const { tree, node, clock } = await single(t, { deaf: true, shutdownMs: 50 })
+    const { down } = await watch(node, await pidOf(tree, 'a'))
+    let reason: unknown
+    void down.then(signal => {
+      reason = signal.reason
+    })
+    const terminated = tree.terminateChild('a')
+    await turns()
+    clock.advance(49)
+    await turns()
+    t.equal(reason, undefined, 'not before')
+    clock.advance(1)
+    t.strictSame(await terminated, { ok: true })
+    t.equal((await down).reason, 'killed')
+  },
+)
+
+t.test('sup-024: a child with brutal_kill is killed at once', async t => {
+  const { tree, node, log } = await single(t, { shutdownMs: 'brutal_kill' })
+  const pid = await pidOf(tree, 'a')
+  t.equal(await reasonOf(node, pid, () => tree.terminateChild('a')), 'killed')
+  t.strictSame(log, [], 'and was not asked')
+})
+
+t.test('sup-025: an exit signal shutdown from a process that is not its parent is ignored', async t => {
+  const { tree, node, log } = await family(t)
+  const stranger = puppet(node)
+  await stranger.ask(self => self.exit(tree.pid, 'shutdown'))
+  t.strictSame(await tree.countChildren(), { specs: 3, active: 3, supervisors: 0, workers: 3 })
+  t.strictSame(log, [])
+})
+
+t.test(
+  "sup-026: its parent's exit, whatever the reason, stops the children and is the supervisor's reason",
+  async t => {
+    for (const reason of ['normal', 'shutdown', 'boom']) {
+      const { node, log, worker } = await world(t)
+      const parent = puppet(node)
+      const tree = await parent.ask(self => startSupervisor(self, { children: [worker('a'), worker('b')] }))
+      log.length = 0
+      const given = await reasonOf(node, tree.pid, () => parent.tell(self => self.exit(reason)))
+      t.equal(given, reason)
+      t.strictSame(log, ['stop b shutdown', 'stop a shutdown'])
+    }
+  },
+)
+
+t.test(
+  'sup-027: a permanent inner supervisor that gives up with shutdown is restarted by the outer one',
+  async t => {
+    const { node, worker } = await world(t)
+    const inner = supervisor({
+      intensity: { restarts: 0, withinMs: 5_000 },
+      children: [worker('a', { name: 'a', scope: 'node' })],
+    })
+    const outer = await startSupervisor(node, { children: [child(inner, { id: 'inner' })] })
+    const before = await pidOf(outer, 'inner')
+    const first = node.whereis('a')?.pid as Pid
+    t.equal(await reasonOf(node, before, () => node.exit(first, 'kill')), 'shutdown')
+    t.not(await pidOf(outer, 'inner'), before)
+    const second = node.whereis('a')?.pid as Pid
+    t.not(second, first)
+    t.ok(node.isAlive(second))
+  },
+)
+
+t.test('sup-028: of three children with one terminated, specs and workers are 3 and active 2', async t => {
+  const { tree } = await family(t)
+  await tree.terminateChild('b')
+  t.strictSame(await tree.countChildren(), { specs: 3, active: 2, supervisors: 0, workers: 3 })
+})
+
+t.test(
+  'sup-029: any_significant: the normal exit of a significant transient child ends everything',
+  async t => {
+    const { node, log, worker } = await world(t)
+    const tree = await startSupervisor(node, {
+      autoShutdown: 'any_significant',
+      children: [worker('a'), worker('s', SIGNIFICANT), worker('c')],
+    })
+    log.length = 0
+    t.equal(await reasonOf(node, tree.pid, () => node.whereis('s', workers)?.stop('normal')), 'shutdown')
+    t.strictSame(log, ['stop s normal', 'stop c shutdown', 'stop a shutdown'])
+  },
+)
+
+t.test('sup-030: any_significant: a significant transient child that crashes is restarted', async t => {
+  const { node, worker } = await world(t)
+  const tree = await startSupervisor(node, {
+    autoShutdown: 'any_significant',
+    children: [worker('s', SIGNIFICANT)],
+  })
+  const before = await pidOf(tree, 's')
+  node.exit(before, 'kill')
+  t.not(await pidOf(tree, 's'), before)
+})
+
+t.test('sup-031: all_significant: nothing after the first has ended, shutdown after the last', async t => {
+  const { node, log, worker } = await world(t)
+  const tree = await startSupervisor(node, {
+    autoShutdown: 'all_significant',
+    children: [
+      worker('a'),
+      worker('s1', { ...SIGNIFICANT, name: 's1' }),
+      worker('s2', { ...SIGNIFICANT, name: 's2' }),
+    ],
+  })
+  await node.whereis('s1', workers)?.stop('normal')
+  t.strictSame(await tree.countChildren(), { specs: 3, active: 2, supervisors: 0, workers: 3 })
+  log.length = 0
+  t.equal(await reasonOf(node, tree.pid, () => node.whereis('s2', workers)?.stop('normal')), 'shutdown')
+  t.strictSame(log, ['stop s2 normal', 'stop a shutdown'])
+})
+
+t.test(
+  'sup-032: a significant child that is permanent, or under auto_shutdown never, is refused',
+  async t => {
+    const { node, worker } = await world(t)
+    await t.rejects(
+      startSupervisor(node, {
+        autoShutdown: 'any_significant',
+        children: [worker('s', { significant: true, restart: 'permanent' })],
+      }),
+      {
+        name: 'TypeError',
+        message:
+          /children\[0\]\.significant: expected restart 'transient' or 'temporary' with it, got "permanent"$/,
+      },
+    )
+    for (const autoShutdown of ['never', undefined] as const) {
+      await t.rejects(startSupervisor(node, { autoShutdown, children: [worker('s', SIGNIFICANT)] }), {
+        name: 'TypeError',
+        message:
+          /children\[0\]\.significant: expected a supervisor with autoShutdown 'any_significant' or .*, got "never"$/,
+      })
+    }
+  },
+)
+
+t.test('sup-033: a spec with a bad field is refused at startChild, and the field is named', async t => {
+  const { tree, worker } = await single(t)
+  const good = worker('x')
+  const bad: [field: string, value: unknown][] = [
+    ['restart', 'always'],
+    ['shutdownMs', -1],
+    ['def', () => ({})],
+    ['id', ''],
+    ['timeoutMs', 'soon'],
+    ['significant', 'yes'],
+    ['type', 'worker'],
+  ]
+  for (const [field, value] of bad) {
+    const spec = { ...good, [field]: value } as typeof good
+    await t.rejects(tree.startChild(spec), { message: new RegExp(`startChild: spec.*${field}`) }, field)
+  }
+  t.strictSame(await tree.countChildren(), { specs: 1, active: 1, supervisors: 0, workers: 1 })
+})
+
+t.test(
+  'sup-034: by default a child killed 4 times quickly restarts three times, then comes shutdown',
+  async t => {
+    const { tree, node } = await single(t)
+    const seen = new Set([await pidOf(tree, 'a')])
+    for (let i = 0; i < 3; i++) {
+      node.exit(await pidOf(tree, 'a'), 'kill')
+      seen.add(await pidOf(tree, 'a'))
+    }
+    t.equal(seen.size, 4, 'three restarts')
+    const last = await pidOf(tree, 'a')
+    t.equal(await reasonOf(node, tree.pid, () => node.exit(last, 'kill')), 'shutdown')
+  },
+)
 
 // --- dsup -----------------------------------------------------------------------------------------------------------
 
@@ -115,24 +504,70 @@ interface Behaviour {
   readonly id: string
   readonly log: string[]
   init?: 'fail' | 'ignore' | undefined
+  /** Does not hear of a shutdown. */
+  readonly deaf?: boolean | undefined
 }
+
+const SIGNIFICANT = { significant: true, restart: 'transient', name: 's', scope: 'node' } as const
 
 const plain = defineActor('plain', { init: () => ({}) })
 
 const workers = defineActor('worker', {
   init: (args: Behaviour, ctx: InitContext) => {
     ctx.trapExit(true)
+    if (args.init !== undefined) args.log.push(`try ${args.id}`)
     if (args.init === 'fail') throw 'no'
     if (args.init === 'ignore') return ctx.ignore()
     args.log.push(`start ${args.id}`)
     return args
   },
-  terminate: (args, reason) => void args.log.push(`stop ${args.id} ${reason}`),
+  terminate: (args, reason) => {
+    if (args.deaf === true) return new Promise(() => {})
+    args.log.push(`stop ${args.id} ${reason}`)
+    return undefined
+  },
 })
 
 async function world(t: Test) {
   const log: string[] = []
-  const worker = (id: string, { init, ...options }: ChildOptions & { init?: Behaviour['init'] } = {}) =>
-    child(workers, { id, ...options, args: { id, log, init } })
+  const worker = (id: string, { init, deaf, ...options }: ChildOptions & Partial<Behaviour> = {}) =>
+    child(workers, { id, ...options, args: { id, log, init, deaf } })
   return { ...(await bareNode(t)), log, worker }
+}
+
+/** Children a, b, c, and who is still the same when one of them has been killed. */
+async function family(t: Test, spec: Omit<SupervisorSpec, 'children'> = {}) {
+  const made = await world(t)
+  const tree = await startSupervisor(made.node, {
+    ...spec,
+    children: ['a', 'b', 'c'].map(id => made.worker(id)),
+  })
+  made.log.length = 0
+  const after = async (id: string) => {
+    const before = await tree.whichChildren()
+    made.node.exit(await pidOf(tree, id), 'kill')
+    const now = await tree.whichChildren()
+    const same = now.filter(info => before.some(({ pid }) => pid === info.pid)).map(info => info.id)
+    return { same: same.reverse(), order: now.map(info => info.id) }
+  }
+  return { ...made, tree, after }
+}
+
+/** One child, a, which also has that name. */
+async function single(
+  t: Test,
+  options: ChildOptions & Partial<Behaviour> = {},
+  spec: Omit<SupervisorSpec, 'children'> = {},
+) {
+  const made = await world(t)
+  const children = [made.worker('a', { name: 'a', scope: 'node', ...options })]
+  const tree = await startSupervisor(made.node, { ...spec, children })
+  made.log.length = 0
+  return { ...made, tree }
+}
+
+async function pidOf(tree: SupervisorRef, id: string): Promise<Pid> {
+  const info = (await tree.whichChildren()).find(one => one.id === id)
+  if (typeof info?.pid !== 'object') throw new Error(`${id} does not run: ${String(info?.pid)}`)
+  return info.pid
 }
