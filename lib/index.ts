@@ -95,6 +95,12 @@ export {
   via,
 } from './registry/registry.js'
 export {
+  type ApplicationPart,
+  type ApplicationRef,
+  type ApplicationSpec,
+  startApplication,
+} from './supervisor/application.js'
+export {
   type ChildOptions,
   type ChildSpec,
   child,
@@ -109,6 +115,15 @@ export {
   dynamicSupervisorOf,
   startDynamicSupervisor,
 } from './supervisor/dynamic-supervisor.js'
+export type { PartitionKey } from './supervisor/partition-key.js'
+export {
+  type PartitionSupervisorDef,
+  type PartitionSupervisorRef,
+  type PartitionSupervisorSpec,
+  partitionSupervisor,
+  partitionsOf,
+  startPartitionSupervisor,
+} from './supervisor/partition-supervisor.js'
 export type { BackOff } from './supervisor/restart-back-off.js'
 export type { AutoShutdown, Strategy } from './supervisor/restart-plan.js'
 export {

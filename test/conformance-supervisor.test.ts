@@ -8,10 +8,12 @@ import {
   child,
   defineActor,
   type InitContext,
+  type PartitionSupervisorSpec,
   type Pid,
   type SupervisorRef,
   type SupervisorSpec,
   startDynamicSupervisor,
+  startPartitionSupervisor,
   startSupervisor,
   supervisor,
 } from '../lib/index.js'
@@ -496,6 +498,52 @@ t.test('dsup-006: a child that crashes is restarted with the arguments of its st
   const [after] = await rooms.whichChildren()
   t.strictSame(seen, ['k1', 'k1'])
   t.not(after?.pid, pid)
+})
+
+// --- psup -----------------------------------------------------------------------------------------------------------
+
+t.test('psup-001: of 3 partitions keys 0 and 3 have one child, 1 and 4 another', async t => {
+  const { node } = await world(t)
+  const parts = await startPartitionSupervisor(node, { name: 'parts', partitions: 3, child: child(plain) })
+  const pids = [0, 3, 1, 4].map(key => parts.for(key).pid)
+  t.equal(pids[0], pids[1])
+  t.equal(pids[2], pids[3])
+  t.not(pids[0], pids[2])
+})
+
+t.test('psup-002: of 2 partitions the killed one is replaced under its key, the other untouched', async t => {
+  const { node } = await world(t)
+  const counting = defineActor('counting', {
+    init: (start: number) => ({ n: start }),
+    calls: { next: state => state.n++ },
+  })
+  const parts = await startPartitionSupervisor(node, {
+    name: 'parts',
+    partitions: 2,
+    child: partition => child(counting, { args: partition * 100 }),
+  })
+  const before = [0, 1].map(key => parts.for(key).pid)
+  await parts.for(0).call('next')
+  await parts.for(1).call('next')
+  node.exit(parts.for(1).pid, 'kill')
+  t.strictSame(
+    (await parts.whichChildren()).map(({ id, pid }) => [id, pid === before[id]]),
+    [
+      [1, false],
+      [0, true],
+    ],
+  )
+  t.equal(await parts.for(1).call('next'), 100, 'it has begun anew')
+  t.equal(await parts.for(0).call('next'), 1, 'and this has not')
+})
+
+t.test('psup-003: a start without a name is an argument error', async t => {
+  const { node } = await world(t)
+  const nameless = { child: child(plain) } as unknown as PartitionSupervisorSpec
+  await t.rejects(startPartitionSupervisor(node, nameless), {
+    name: 'TypeError',
+    message: /^partitionSupervisor: name: expected a name of 1 to 255 bytes .*, got undefined$/,
+  })
 })
 
 // The world.

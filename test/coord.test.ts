@@ -1,9 +1,11 @@
 /** The slot protocol: random interleavings of the real machine, what the naive protocol gets wrong, and single rules. */
+
 import t from 'tap'
 import type { NodeId } from '../lib/base/ids.js'
+import { hashKey } from '../lib/base/key-hash.js'
 import { Alarms } from '../lib/coord/alarms.js'
 import { compareClaims, type Entry } from '../lib/coord/slot-data.js'
-import { HASH_VERSION, hashKey, SLOTS, slotOf } from '../lib/coord/slot-hash.js'
+import { HASH_VERSION, SLOTS, slotOf } from '../lib/coord/slot-hash.js'
 import { SlotMachine } from '../lib/coord/slot-machine.js'
 import type { SlotMessage } from '../lib/coord/slot-messages.js'
 import { runNaive } from './model/naive-registrar.js'

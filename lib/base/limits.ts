@@ -114,3 +114,5 @@ export const TIMEOUT_MS = 5_000
 export const TIMEOUT_LISTS_MAX = 64
 /** Longest wait that can be asked for: 2⁴⁸ ms are some 9,000 years; anything longer is a mistake. */
 export const WAIT_MS_MAX = 2 ** 48
+/** Partitions under one name. More: refused at the call. */
+export const PARTITIONS_MAX = 65_536

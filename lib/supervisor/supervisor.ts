@@ -46,6 +46,7 @@ import {
   startedBy,
 } from './answers.js'
 import { type ChildSpec, checkChild, checkChildren, checkIntensity, kSupervisor } from './child-spec.js'
+import { failedStart, throwFailedStart } from './failed-start.js'
 import type { BackOff } from './restart-back-off.js'
 import { INTENSITY_DEFAULT } from './restart-intensity.js'
 import type { AutoShutdown, Strategy } from './restart-plan.js'
@@ -148,8 +149,15 @@ const SPEC_CHECKS = {
  * its parent. Resolves when all its children have started; rejects with `ERR_START` when one has not.
  */
 export async function startSupervisor(host: Node | Speaker, spec: SupervisorSpec): Promise<SupervisorRef> {
-  return supervisorOf(await host.spawn(supervisor(spec), undefined, treeOptions(host)))
+  return supervisorOf(await startTree(host, supervisor(spec), 'supervisor'))
 }
+
+export const startTree = (
+  host: Node | Speaker,
+  def: SupervisorDef,
+  what: string,
+): Promise<ActorRef<SupervisorDef>> =>
+  host.spawn(def, undefined, treeOptions(host)).catch(error => throwFailedStart(what, error))
 
 /** Each child has its own deadline, so the tree has none. */
 export const treeOptions = (host: Node | Speaker): SpawnOptions => ({
@@ -158,16 +166,19 @@ export const treeOptions = (host: Node | Speaker): SpawnOptions => ({
 })
 
 /** A supervisor as a definition, to be the child of another: `child(supervisor(spec), { id })`. */
-export function supervisor(spec: SupervisorSpec): SupervisorDef {
-  expect('supervisor: spec', spec, isObject)
-  checkOptions('supervisor', spec, SPEC_CHECKS)
-  expect('supervisor: children', spec.children, SPEC_CHECKS.children)
+export const supervisor = (spec: SupervisorSpec): SupervisorDef => supervisorAt('supervisor', spec)
+
+/** As `supervisor`, for a spec that stands elsewhere. */
+export function supervisorAt(where: string, spec: SupervisorSpec): SupervisorDef {
+  expect(`${where}: spec`, spec, isObject)
+  checkOptions(where, spec, SPEC_CHECKS)
+  expect(`${where}: children`, spec.children, SPEC_CHECKS.children)
   const autoShutdown = spec.autoShutdown ?? 'never'
-  checkChildren('supervisor: children', spec.children, autoShutdown)
+  checkChildren(`${where}: children`, spec.children, autoShutdown)
   const options: TreeOptions = {
     strategy: spec.strategy ?? 'one_for_one',
     autoShutdown,
-    ...restartOptions('supervisor', spec),
+    ...restartOptions(where, spec),
     dynamic: false,
     extraArguments: [],
   }
@@ -199,19 +210,31 @@ export const keeping = {
   inspect: (tree: Tree<ChildId>): unknown => tree.list(),
 }
 
+/** Starts the children in order; one that does not start stops those before it, and the start. */
+export async function grow<Id extends ChildId>(
+  ctx: InitContext,
+  options: TreeOptions,
+  children: Iterable<{ readonly id: Id; readonly spec: ChildSpec }>,
+): Promise<Tree<Id>> {
+  ctx.trapExit(true)
+  const tree = new Tree<Id>(ctx, options)
+  for (const { id, spec } of children) {
+    const outcome = await tree.add(id, spec)
+    if ('spec' in outcome) continue
+    await tree.stopAll()
+    return ctx.stop(failedStart(id, outcome.reason))
+  }
+  return tree
+}
+
 const define = (specs: readonly ChildSpec[], options: TreeOptions): SupervisorDef =>
   defineActor('supervisor', {
-    init: async (_: undefined, ctx: InitContext) => {
-      ctx.trapExit(true)
-      const tree = new Tree<string>(ctx, options)
-      for (const spec of specs) {
-        const outcome = await tree.add(spec.id, spec)
-        if ('spec' in outcome) continue
-        await tree.stopAll()
-        return ctx.stop({ shutdown: { failedToStartChild: spec.id, reason: outcome.reason } })
-      }
-      return tree
-    },
+    init: (_: undefined, ctx: InitContext) =>
+      grow(
+        ctx,
+        options,
+        specs.map(spec => ({ id: spec.id, spec })),
+      ),
     calls: {
       whichChildren: tree => tree.list(),
       countChildren: tree => tree.count(),

@@ -58,8 +58,8 @@ export interface TreeOptions {
   readonly extraArguments: readonly unknown[]
 }
 
-/** Children of a dynamic supervisor have no ids. */
-export type ChildId = string | undefined
+/** Of partitions: their numbers. Children of a dynamic supervisor have none. */
+export type ChildId = string | number | undefined
 
 export interface Child<Id = ChildId> {
   readonly id: Id
