@@ -1,11 +1,24 @@
 import t, { type Test } from 'tap'
-import type { InitContext } from '../lib/actor/api.js'
+import type { ActorProcess } from '../lib/actor/actor-process.js'
+import type { InitContext, Node } from '../lib/actor/api.js'
 import { defineActor } from '../lib/actor/define.js'
 import { FunctionProcess } from '../lib/actor/function-process.js'
 import type { Pid } from '../lib/base/ids.js'
-import { type ChildOptions, child, isRestarted } from '../lib/supervisor/child-spec.js'
+import { type ChildOptions, child, isRestarted, isSupervisor } from '../lib/supervisor/child-spec.js'
+import {
+  dynamicSupervisor,
+  dynamicSupervisorOf,
+  startDynamicSupervisor,
+} from '../lib/supervisor/dynamic-supervisor.js'
 import { INTENSITY_DEFAULT, onCrash } from '../lib/supervisor/restart-intensity.js'
-import { type SupervisorSpec, startSupervisor, supervisor } from '../lib/supervisor/supervisor.js'
+import {
+  type SupervisorRef,
+  type SupervisorSpec,
+  startSupervisor,
+  supervisor,
+  supervisorOf,
+} from '../lib/supervisor/supervisor.js'
+import { type ChildInfo, childrenOf } from '../lib/supervisor/tree.js'
 import { turns, world } from './support/actor-world.js'
 import { bareNode } from './support/bare-node.js'
 
@@ -48,17 +61,17 @@ t.test('who is started again: every row of the table', async t => {
 t.test('children start in order, each when the one before it has, and stop in reverse', async t => {
   const { family, log } = setUp(t)
   const tree = await family({
-    children: [worker('a', { init: 'slow' }), worker('b'), worker('c', { init: 'slow' })],
+    children: [
+      worker('a', log, {}, { init: 'slow' }),
+      worker('b', log),
+      worker('c', log, {}, { init: 'slow' }),
+    ],
   })
   t.strictSame(log, ['init a', 'ready a', 'init b', 'ready b', 'init c', 'ready c'])
   log.length = 0
   await tree.stop()
   t.strictSame(log, ['terminate c shutdown', 'terminate b shutdown', 'terminate a shutdown'])
   await t.rejects(tree.whichChildren(), { code: 'ERR_NOPROC' })
-
-  function worker(id: string, args: Partial<Behaviour> = {}) {
-    return child(workers, { id, args: { id, log, ...args } })
-  }
 })
 
 t.test('each stop waits for the one before it', async t => {
@@ -459,6 +472,510 @@ t.test('a start that takes too long fails like any other', async t => {
   t.equal(actors.table.size, 0)
 })
 
+// Groups.
+
+t.test(
+  'a temporary sibling is stopped by a group restart and gone; one that rested starts again',
+  async t => {
+    const { family, log, kill } = setUp(t)
+    const tree = await family({
+      strategy: 'one_for_all',
+      children: [
+        worker('a', log),
+        worker('b', log, { restart: 'temporary' }),
+        worker('c', log),
+        worker('d', log, {}, { init: 'ignore' }),
+      ],
+    })
+    await tree.terminateChild('c')
+    log.length = 0
+    await kill(tree, 'a')
+    t.strictSame(idsOf(await tree.whichChildren()), ['a', 'c'])
+    t.strictSame(log, ['terminate b shutdown', 'init a', 'ready a', 'init c', 'ready c', 'init d'])
+  },
+)
+
+t.test(
+  'a group restart that fails half way is tried again from there, and each attempt counts once',
+  async t => {
+    for (const [strategy, again] of [
+      [
+        'one_for_all',
+        ['terminate b shutdown', 'terminate a shutdown', 'init a', 'ready a', 'init b', 'ready b'],
+      ],
+      ['rest_for_one', []],
+    ] as const) {
+      const { family, log, kill, crashes } = setUp(t)
+      const c = behaviour('c', log)
+      const tree = await family({
+        strategy,
+        intensity: { restarts: 3, withinMs: 5_000 },
+        children: [
+          worker('a', log),
+          worker('b', log),
+          child(workers, { id: 'c', args: c }),
+          worker('d', log),
+        ],
+      })
+      log.length = 0
+      c.init = 'fail'
+      await kill(tree, 'a', async () => {
+        t.strictSame(
+          (await tree.whichChildren()).map(({ id, pid }) => [id, typeof pid === 'object' ? 'runs' : pid]),
+          [
+            ['d', undefined],
+            ['c', 'restarting'],
+            ['b', 'runs'],
+            ['a', 'runs'],
+          ],
+        )
+        c.init = undefined
+      })
+      await turns()
+      t.strictSame(
+        log,
+        [
+          ...['terminate d shutdown', 'terminate c shutdown', 'terminate b shutdown'],
+          ...['init a', 'ready a', 'init b', 'ready b', 'init c'],
+          ...again,
+          ...['init c', 'ready c', 'init d', 'ready d'],
+        ],
+        strategy,
+      )
+      t.strictSame(idsOf(await tree.whichChildren()), ['a', 'b', 'c', 'd'])
+      t.equal(crashes.length, 1, 'the failed attempt is reported')
+      await kill(tree, 'a')
+      t.equal((await tree.countChildren()).active, 4, 'the third is borne')
+      await kill(tree, 'a', () => turns())
+      await t.rejects(tree.countChildren(), { code: 'ERR_NOPROC' }, 'the fourth is not')
+    }
+  },
+)
+
+t.test('the clean end of a transient child leaves its siblings alone, whatever the strategy', async t => {
+  for (const strategy of ['one_for_all', 'rest_for_one'] as const) {
+    const { family, log, actors } = setUp(t)
+    const tree = await family({
+      strategy,
+      children: [worker('a', log, { restart: 'transient' }), worker('b', log)],
+    })
+    log.length = 0
+    await actors.ask(
+      undefined,
+      pidOf(await tree.whichChildren(), 'a'),
+      undefined,
+      '$stop',
+      'normal',
+      undefined,
+    )
+    t.strictSame(idsOf(await tree.whichChildren()), ['b'])
+    t.strictSame(log, ['terminate a normal'])
+  }
+})
+
+// Significant children.
+
+t.test('no auto shutdown: a significant child that is terminated, or stopped with others', async t => {
+  const { family, log, kill } = setUp(t)
+  const significant = { restart: 'transient', significant: true } as const
+  const tree = await family({
+    strategy: 'one_for_all',
+    autoShutdown: 'any_significant',
+    children: [worker('s', log, significant), worker('a', log)],
+  })
+  await tree.terminateChild('s')
+  t.strictSame(await tree.countChildren(), { specs: 2, active: 1, supervisors: 0, workers: 2 })
+  await kill(tree, 'a')
+  t.strictSame(idsOf(await tree.whichChildren()), ['s', 'a'], 'the group restart started it again')
+  await kill(tree, 'a')
+  t.strictSame(idsOf(await tree.whichChildren()), ['s', 'a'], 'and stopped it, without more')
+})
+
+t.test(
+  'any end of a significant temporary child ends the supervisor; of all, those that were terminated do not count',
+  async t => {
+    const { family, log, node, actors } = setUp(t)
+    const significant = { restart: 'temporary', significant: true } as const
+    const tree = await family({
+      autoShutdown: 'all_significant',
+      children: ['s1', 's2', 's3'].map(id => worker(id, log, significant)),
+    })
+    const before = await tree.whichChildren()
+    await tree.terminateChild('s1')
+    actors.table.exit(node.self, pidOf(before, 's2'), 'kill')
+    t.strictSame(idsOf(await tree.whichChildren()), ['s3'])
+    actors.table.exit(node.self, pidOf(before, 's3'), 'kill')
+    await turns()
+    t.equal(actors.table.size, 0)
+  },
+)
+
+// Back-off, and an intensity of a child's own.
+
+t.test('with a back-off restarts wait longer and longer, and the supervisor answers meanwhile', async t => {
+  const { family, log, node, actors, move } = setUp(t)
+  const args = behaviour('a', log)
+  const tree = await family({
+    intensity: { restarts: 10, withinMs: 60_000 },
+    backoff: { minMs: 100, maxMs: 300 },
+    children: [child(workers, { id: 'a', args })],
+  })
+  const state = async () => (await tree.whichChildren())[0]?.pid
+  args.init = 'fail'
+  log.length = 0
+  actors.table.exit(node.self, (await state()) as Pid, 'kill')
+  for (const waitMs of [100, 200, 300, 300]) {
+    t.equal(await state(), 'restarting')
+    await move(waitMs - 1)
+    t.strictSame(log.splice(0), [], `not before ${waitMs} ms`)
+    await move(1)
+    t.strictSame(log.splice(0), ['init a'])
+  }
+  args.init = undefined
+  await move(300)
+  const healthy = await state()
+  t.type(healthy, 'object', 'it runs')
+  await move(299)
+  actors.table.exit(node.self, healthy as Pid, 'kill')
+  await turns()
+  await move(299)
+  t.equal(await state(), 'restarting', 'it had not recovered')
+  await move(1)
+  await move(300)
+  actors.table.exit(node.self, (await state()) as Pid, 'kill')
+  await turns()
+  await move(100)
+  t.type(await state(), 'object', 'after 300 ms it has, and waits the least again')
+})
+
+t.test(
+  'a wait counts as one attempt, stops with its child or its supervisor, and leaves nothing behind',
+  async t => {
+    const { family, log, actors, kill, move } = setUp(t)
+    const tree = await family({
+      intensity: { restarts: 2, withinMs: 60_000 },
+      backoff: { minMs: 100, maxMs: 100 },
+      children: [worker('a', log), worker('b', log)],
+    })
+    await kill(tree, 'a')
+    t.equal(actors.table.size, 3, 'supervisor, child and wait')
+    t.strictSame(await tree.restartChild('a'), { ok: false, why: 'restarting' })
+    t.strictSame(await tree.deleteChild('a'), { ok: false, why: 'restarting' })
+    t.strictSame(await tree.terminateChild('a'), { ok: true })
+    t.equal(actors.table.size, 2, 'the wait is over')
+    await move(100)
+    t.strictSame(idsOf(await tree.whichChildren()), ['b'], 'and is not resumed')
+    await tree.restartChild('a')
+    await kill(tree, 'a')
+    await move(100)
+    t.strictSame(idsOf(await tree.whichChildren()), ['a', 'b'], 'the second is borne')
+    await kill(tree, 'b', () => turns())
+    t.equal(actors.table.size, 0, 'the third is not')
+    const other = await family({ backoff: { minMs: 100, maxMs: 100 }, children: [worker('a', log)] })
+    await kill(other, 'a')
+    await other.stop()
+    t.equal(actors.table.size, 0)
+  },
+)
+
+t.test('siblings that go down with a child do so at once, not when its wait is over', async t => {
+  const { family, log, kill, move } = setUp(t)
+  const tree = await family({
+    strategy: 'one_for_all',
+    backoff: { minMs: 100, maxMs: 100 },
+    children: [worker('a', log), worker('b', log), worker('c', log)],
+  })
+  log.length = 0
+  await kill(tree, 'b')
+  t.strictSame(log.splice(0), ['terminate c shutdown', 'terminate a shutdown'])
+  await move(100)
+  t.strictSame(log, ['init a', 'ready a', 'init b', 'ready b', 'init c', 'ready c'])
+  t.strictSame(idsOf(await tree.whichChildren()), ['a', 'b', 'c'])
+})
+
+t.test('a supervisor that is killed takes a wait along', async t => {
+  const { family, log, node, actors, kill } = setUp(t)
+  const tree = await family({ backoff: { minMs: 100, maxMs: 100 }, children: [worker('a', log)] })
+  await kill(tree, 'a')
+  actors.table.exit(node.self, tree.pid, 'kill')
+  await turns()
+  t.equal(actors.table.size, 0)
+})
+
+t.test(
+  "a child's own intensity ends the supervisor that would still bear it, and the other way round",
+  async t => {
+    for (const [own, tree] of [
+      [1, 10],
+      [10, 1],
+    ] as const) {
+      const { family, log, kill, crashes, actors } = setUp(t)
+      const sup = await family({
+        intensity: { restarts: tree, withinMs: 1_000 },
+        children: [worker('a', log, { intensity: { restarts: own, withinMs: 1_000 } }), worker('b', log)],
+      })
+      await kill(sup, 'a')
+      t.equal((await sup.countChildren()).active, 2)
+      await kill(sup, 'a', () => turns())
+      t.equal(actors.table.size, 0)
+      t.match((crashes[0]!.reason as Error).message, /gave up on child "a": more than 1 restarts in 1000 ms$/)
+    }
+  },
+)
+
+// Starting and stopping children of one that runs.
+
+t.test(
+  'a child that is started later is the youngest, is kept, and gives a typed ref that speaks for its asker',
+  async t => {
+    const { family, log, kill, run } = setUp(t)
+    const echo = defineActor('echo', {
+      init: () => ({}),
+      calls: { who: (_s, _p: void, ctx) => ctx.from.pid },
+    })
+    const tree = await family({ children: [worker('a', log)] })
+    const ref = await tree.startChild(child(echo))
+    t.strictSame(idsOf(await tree.whichChildren()), ['a', 'echo'])
+    t.not(await ref.call('who'), tree.pid)
+    await kill(tree, 'echo')
+    t.strictSame(idsOf(await tree.whichChildren()), ['a', 'echo'])
+    await run(async self => {
+      const own = await startSupervisor(self, { children: [] })
+      const mine = await own.startChild(child(echo))
+      t.equal(await self.call(mine, 'who'), self.self)
+    })
+  },
+)
+
+t.test(
+  'a start that fails later keeps nothing and gives its reason; one that ignores keeps its spec',
+  async t => {
+    const { family, log } = setUp(t)
+    const tree = await family({ children: [] })
+    const failed = { code: 'ERR_START', message: /^"worker" did not start: an object with key "nocatch"$/ }
+    await t.rejects(tree.startChild(worker('x', log, {}, { init: 'fail' })), failed)
+    t.strictSame(await tree.whichChildren(), [])
+    await t.rejects(tree.startChild(worker('x', log, {}, { init: 'ignore' })), {
+      code: 'ERR_START',
+      detail: { reason: 'ignore' },
+    })
+    t.strictSame(await tree.countChildren(), { specs: 1, active: 0, supervisors: 0, workers: 1 })
+    t.strictSame(await tree.restartChild('x'), { ok: true, pid: undefined }, 'it ignores again')
+    await t.rejects(
+      tree.restartChild('x').then(() => tree.startChild(plain as never)),
+      {
+        message: 'startChild: spec.def: expected what defineActor returned, got undefined',
+      },
+    )
+  },
+)
+
+t.test('a restart by hand that fails gives its reason and keeps the spec', async t => {
+  const { family, log } = setUp(t)
+  const args = behaviour('a', log)
+  const tree = await family({ children: [child(workers, { id: 'a', args })] })
+  await tree.terminateChild('a')
+  args.init = 'fail'
+  await t.rejects(tree.restartChild('a'), { code: 'ERR_START', detail: { reason: { nocatch: 'no' } } })
+  args.init = undefined
+  t.match(await tree.restartChild('a'), { ok: true })
+  t.strictSame(idsOf(await tree.whichChildren()), ['a'])
+})
+
+t.test('a name that is taken is what a later start is refused with', async t => {
+  const { node } = await bareNode(t)
+  const tree = await startSupervisor(node, { children: [child(plain, { name: 'taken', scope: 'node' })] })
+  const spec = child(plain, { id: 'other', name: 'taken', scope: 'node' })
+  const pid = node.whereis('taken')?.pid
+  await t.rejects(tree.startChild(spec), { code: 'ERR_ALREADY_STARTED', detail: { name: 'taken', pid } })
+  t.equal((await tree.countChildren()).specs, 1)
+})
+
+t.test('a child that does not shut down in time is reported when it is killed', async t => {
+  const { family, log, crashes, move } = setUp(t)
+  const tree = await family({ children: [worker('a', log, { shutdownMs: 70 }, { terminate: 'slow' })] })
+  const terminated = tree.terminateChild('a')
+  await turns()
+  await move(70)
+  t.strictSame(await terminated, { ok: true })
+  t.match(crashes, [{ reason: { message: /child "a" did not shut down within 70 ms$/, cause: 'killed' } }])
+})
+
+t.test(
+  'specs and answers pass where everything else is copied, and bad mail harms no supervisor',
+  async t => {
+    const { node } = await bareNode(t, { serializeLocal: true })
+    const fussy = defineActor('fussy', {
+      init: (fails: boolean) => {
+        if (fails) throw { because: () => 'a function cannot cross' }
+        return {}
+      },
+    })
+    const tree = await startSupervisor(node, { children: [] })
+    const pool = await startDynamicSupervisor(node)
+    for (const one of [tree, pool] as const) {
+      const ref = await one.startChild(child(fussy, { args: false }))
+      t.ok(node.isAlive(ref.pid))
+      await t.rejects(one.startChild(child(fussy, { id: 'x', args: true })), {
+        code: 'ERR_START',
+        detail: { reason: 'an object with key "nocatch"' },
+      })
+      t.equal((await one.countChildren()).active, 1)
+    }
+    await tree.terminateChild('fussy')
+    t.match(await tree.restartChild('fussy'), { ok: true })
+    const raw = node.whereis('pool') ?? (await named(node, pool.pid))
+    const call = raw.call as (tag: string, payload: unknown) => Promise<unknown>
+    t.match(await call.call(raw, 'startChild', { def: 1 }), { ok: false, why: 'bad_spec' })
+    t.match(await call.call(raw, 'terminateChild', 'nobody'), { ok: false, why: 'not_found' })
+    t.equal((await pool.countChildren()).active, 1, 'it lives')
+
+    async function named(of: Node, pid: Pid) {
+      await of.register('pool', pid, { scope: 'node' })
+      return of.whereis('pool') as NonNullable<ReturnType<Node['whereis']>>
+    }
+  },
+)
+
+t.test('a supervisor inside a tree is reached through its name', async t => {
+  const { node } = await bareNode(t)
+  const tools = supervisor({ children: [child(plain)] })
+  const rooms = dynamicSupervisor({ maxChildren: 1 })
+  const named = (name: string) => ({ id: name, name, scope: 'node' }) as const
+  await startSupervisor(node, { children: [child(tools, named('tools')), child(rooms, named('rooms'))] })
+  const inner = supervisorOf(node.named('tools', tools))
+  t.strictSame(await inner.countChildren(), { specs: 1, active: 1, supervisors: 0, workers: 1 })
+  const ref = await inner.startChild(child(plain, { id: 'later' }))
+  t.ok(node.isAlive(ref.pid))
+  const room = await dynamicSupervisorOf(node.named('rooms', rooms)).startChild(child(plain))
+  t.ok(node.isAlive(room.pid))
+})
+
+t.test('what a supervisor keeps can be read from outside, without asking it', async t => {
+  const { family, log, actors } = setUp(t)
+  const tree = await family({ children: [worker('a', log)] })
+  const process = actors.table.find(tree.pid) as ActorProcess
+  t.ok(isSupervisor(process.kind.def))
+  t.strictSame(childrenOf(process.state), await tree.whichChildren())
+  const [info] = await tree.whichChildren()
+  t.equal(childrenOf((actors.table.find(info?.pid as Pid) as ActorProcess).state), undefined)
+})
+
+// Dynamic supervisors.
+
+t.test(
+  'a dynamic child that came to rest frees its place; one that waits for a restart keeps it',
+  async t => {
+    const { node, log, actors, move } = setUp(t)
+    const pool = await startDynamicSupervisor(node, { maxChildren: 1, backoff: { minMs: 100, maxMs: 100 } })
+    const start = (restart: ChildOptions['restart'], args = behaviour('a', log)) =>
+      pool.startChild(child(workers, { restart, args }))
+    const done = await start('transient')
+    await done.stop()
+    t.strictSame(await pool.whichChildren(), [])
+    const crashing = await start('permanent')
+    actors.table.exit(node.self, crashing.pid, 'kill')
+    t.strictSame(await pool.whichChildren(), [
+      { id: undefined, pid: 'restarting', type: 'worker', definition: 'worker' },
+    ])
+    await t.rejects(start('permanent'), { code: 'ERR_BUSY' })
+    t.strictSame(await pool.terminateChild(crashing.pid), { ok: true }, 'by the pid that it had')
+    t.equal(actors.table.size, 1)
+    const args = behaviour('b', log)
+    const ignoring = await start('permanent', args)
+    args.init = 'ignore'
+    actors.table.exit(node.self, ignoring.pid, 'kill')
+    await turns()
+    await move(100)
+    t.strictSame(await pool.whichChildren(), [], 'a restart that ignores ends it')
+  },
+)
+
+t.test('dynamic children stop side by side, each within its own time, and the late are killed', async t => {
+  const { node, log, crashes, actors, move } = setUp(t)
+  const pool = await startDynamicSupervisor(node)
+  for (const [id, shutdownMs] of [
+    ['a', 100],
+    ['b', 300],
+    ['c', 'brutal_kill'],
+    ['d', 'infinity'],
+    ['e', 100],
+  ] as const) {
+    await pool.startChild(worker(id, log, { shutdownMs }, { terminate: 'slow' }))
+  }
+  log.length = 0
+  const stopped = pool.stop()
+  await turns()
+  t.strictSame(
+    log.sort(),
+    ['a', 'b', 'd', 'e'].map(id => `terminate ${id} shutdown`),
+  )
+  const alive = () => actors.table.size - 2
+  t.equal(alive(), 4, 'besides the supervisor and the one that waits')
+  await move(100)
+  t.equal(alive(), 2)
+  await move(200)
+  t.equal(alive(), 1)
+  release('d')
+  await stopped
+  t.equal(actors.table.size, 0)
+  t.strictSame(
+    crashes.map(({ reason }) => (reason as Error).message.replace(/.* did/, 'did')),
+    ['did not shut down within 100 ms', 'did not shut down within 100 ms', 'did not shut down within 300 ms'],
+  )
+})
+
+t.test('extra arguments stand in front at every start, and then arguments are lists', async t => {
+  const { node, actors } = setUp(t)
+  const seen: unknown[] = []
+  const job = defineActor('job', {
+    init: (args: [pool: string, n: number]) => {
+      seen.push(args)
+      return {}
+    },
+  })
+  const pool = await startDynamicSupervisor<[string]>(node, { extraArguments: ['pool'] })
+  const ref = await pool.startChild(child<typeof job, [string]>(job, { args: [1] }))
+  actors.table.exit(node.self, ref.pid, 'kill')
+  await pool.whichChildren()
+  t.strictSame(seen, [
+    ['pool', 1],
+    ['pool', 1],
+  ])
+  const wrong = { ...child<typeof job, [string]>(job, { args: [1] }), args: 1 as unknown as [number] }
+  await t.rejects(pool.startChild(wrong), {
+    name: 'TypeError',
+    message: 'startChild: spec.args: expected a list, to stand behind the extra arguments, got 1',
+  })
+})
+
+t.test(
+  'too many restarts of dynamic children end their supervisor, and the report names the child',
+  async t => {
+    const { node, log, actors, crashes } = setUp(t)
+    const pool = await startDynamicSupervisor(node, { intensity: { restarts: 0, withinMs: 1 } })
+    await pool.startChild(worker('a', log))
+    const { pid } = await pool.startChild(worker('b', log))
+    actors.table.exit(node.self, pid, 'kill')
+    await turns()
+    t.equal(actors.table.size, 0)
+    t.match((crashes[0]!.reason as Error).message, new RegExp(`gave up on child worker ${pid}: `))
+  },
+)
+
+t.test('options of dynamic supervisors that are wrong are refused by name', async t => {
+  const define = dynamicSupervisor as unknown as (spec: unknown) => unknown
+  t.throws(
+    () => define({ maxChildren: -1 }),
+    /^dynamicSupervisor: maxChildren: expected a whole number from 0/,
+  )
+  t.throws(() => define({ children: [] }), /unknown option "children"; expected one of intensity, /)
+  t.throws(() => define({ extraArguments: 1 }), /extraArguments: expected an array, got 1/)
+  t.throws(() => define({ backoff: { minMs: 5, maxMs: 4 } }), /backoff.maxMs: expected milliseconds from 5/)
+  t.throws(() => define({ backoff: { minMs: 5 } }), /backoff.maxMs: expected .* got undefined/)
+  t.throws(() => define({ intensity: { restarts: 1 } }), /intensity.withinMs: expected/)
+})
+
 t.test('specs that are wrong are refused by name', async t => {
   const { node } = setUp(t)
   const define = supervisor as (spec: unknown) => unknown
@@ -508,6 +1025,22 @@ t.test('specs that are wrong are refused by name', async t => {
 
 // The family.
 
+const behaviour = (id: string, log: string[]): Behaviour => ({ id, log })
+
+const worker = (
+  id: string,
+  log: string[],
+  options: Omit<ChildOptions, 'id'> = {},
+  rest: Partial<Behaviour> = {},
+) => child(workers, { id, ...options, args: { id, log, ...rest } })
+
+/** Of those that run, oldest first. */
+const idsOf = (infos: readonly ChildInfo[]): string[] =>
+  infos
+    .filter(({ pid }) => typeof pid === 'object')
+    .map(({ id }) => id)
+    .reverse()
+
 interface Behaviour {
   readonly id: string
   readonly log: string[]
@@ -548,5 +1081,14 @@ const pidOf = (infos: readonly { id: string; pid: unknown }[], id: string): Pid 
 function setUp(t: Test) {
   const log: string[] = []
   const made = world(t)
-  return { ...made, log, family: (spec: SupervisorSpec) => startSupervisor(made.node, spec) }
+  return {
+    ...made,
+    log,
+    family: (spec: SupervisorSpec) => startSupervisor(made.node, spec),
+    /** Ends a child, and returns when its supervisor has taken note, or when `then` is done. */
+    async kill(tree: SupervisorRef, id: string, then: () => unknown = () => tree.countChildren()) {
+      made.actors.table.exit(made.node.self, pidOf(await tree.whichChildren(), id), 'kill')
+      await then()
+    },
+  }
 }

@@ -14,20 +14,25 @@ export interface Ending {
   readonly shutdownMs: ShutdownMs
 }
 
-/** Asks all to shut down, side by side, and kills those that take longer than they may. Resolves when all are gone. */
-export function end(ctx: Speaker, endings: readonly Ending[]): Promise<void> {
+/**
+ * Asks all to shut down, side by side, and kills those that take longer than they may. Resolves when all are gone, with
+ * those that had to be killed.
+ */
+export function end<E extends Ending>(ctx: Speaker, endings: readonly E[]): Promise<readonly E[]> {
   const asked = endings.filter(({ shutdownMs }) => shutdownMs !== 'brutal_kill')
   // By the supervisor itself: an exit is a parent's only when it comes from the parent.
   for (const { pid, shutdownMs } of endings) ctx.exit(pid, shutdownMs === 'brutal_kill' ? 'kill' : 'shutdown')
-  if (asked.length === 0) return Promise.resolve()
+  const late: E[] = []
+  if (asked.length === 0) return Promise.resolve(late)
   return new Promise(resolve => {
     // Traps, so that no exit, such as those of a node that stops, cuts the waiting short.
-    ctx.run(self => reap(self, asked).then(resolve, resolve), { trapExit: true })
+    const done = (): void => resolve(late)
+    ctx.run(self => reap(self, asked, late).then(done, done), { trapExit: true })
   })
 }
 
-async function reap(self: Self, asked: readonly Ending[]): Promise<void> {
-  const left = new Map<Ref, Ending>()
+async function reap<E extends Ending>(self: Self, asked: readonly E[], late: E[]): Promise<void> {
+  const left = new Map<Ref, E>()
   for (const ending of asked) left.set(self.monitor(ending.pid), ending)
   const startMs = nowMs(self)
   const deadlines = [...new Set(asked.map(({ shutdownMs }) => shutdownMs))]
@@ -42,7 +47,11 @@ async function reap(self: Self, asked: readonly Ending[]): Promise<void> {
       continue
     }
     deadlines.shift()
-    for (const { pid, shutdownMs } of left.values()) if (shutdownMs === deadlineMs) self.exit(pid, 'kill')
+    for (const ending of left.values()) {
+      if (ending.shutdownMs !== deadlineMs) continue
+      late.push(ending)
+      self.exit(ending.pid, 'kill')
+    }
   }
 }
 

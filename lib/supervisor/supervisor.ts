@@ -199,10 +199,14 @@ export function restartOptions(
   return { intensity: { ...(intensity ?? INTENSITY_DEFAULT) }, backoff: backoff && { ...backoff } }
 }
 
+const endUnless = (goesOn: boolean, ctx: Context): void => {
+  if (!goesOn) ctx.stop('shutdown')
+}
+
 /** What every supervisor does with what nobody asked it by name. */
 export const keeping = {
-  info: async (tree: Tree<ChildId>, signal: Signal, ctx: Context): Promise<void> => {
-    if (signal.type === 'down' && !(await tree.ended(signal))) ctx.stop('shutdown')
+  info: (tree: Tree<ChildId>, signal: Signal, ctx: Context): void | Promise<void> => {
+    if (signal.type === 'down') return tree.ended(signal).then(goesOn => endUnless(goesOn, ctx))
     // Of a parent's exit no handler is told. For one without a parent, and above all, there is the node.
     if (signal.type === 'exit' && signal.pid === ctx.node.self) ctx.stop(signal.reason)
   },

@@ -14,8 +14,8 @@
  *    first, so calls are answered in between.
  *  - A child that is stopped on purpose is no longer watched, so its end has no consequences.
  *
- * A failed start is its starter's affair, so nobody reports it: the tree itself reports each restart that failed, and
- * giving up.
+ * A failed start is its starter's affair, so nobody reports it, nor a kill: the tree itself reports each restart that
+ * failed, a child that did not shut down in time, and giving up.
  */
 import type { RestartIntensity, Speaker } from '../actor/api.js'
 import type { AnyActor, ArgsOf } from '../actor/define.js'
@@ -176,10 +176,13 @@ export class Tree<Id extends ChildId> {
     const endings = [...children].flatMap(child => {
       const { pid, spec, status } = child
       this.#rests(child)
-      return status === 'running' && pid !== undefined ? [{ pid, shutdownMs: spec.shutdownMs }] : []
+      return status === 'running' && pid !== undefined ? [{ child, pid, shutdownMs: spec.shutdownMs }] : []
     })
-    if (this.#options.dynamic) return end(this.#ctx, endings)
-    for (const ending of endings) await end(this.#ctx, [ending])
+    const batches = this.#options.dynamic ? [endings] : endings.map(ending => [ending])
+    for (const batch of batches) {
+      for (const { child, shutdownMs } of await end(this.#ctx, batch))
+        this.#report(`${nameOf(child)} did not shut down within ${shutdownMs} ms`, 'killed')
+    }
   }
 
   stopAll(): Promise<void> {
