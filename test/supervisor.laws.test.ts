@@ -40,12 +40,12 @@ t.test('the plan of a restart: every family of up to four, every child, every st
         for (const strategy of STRATEGIES) {
           cases += 1
           const wrong = fault(strategy, family, child)
-          if (wrong !== undefined) t.fail(wrong, { strategy, family, child: child.id })
+          if (wrong !== undefined) return t.fail(wrong, { strategy, family, child: child.id })
         }
       }
     }
   }
-  t.equal(cases, 3 * (2 / 3) * (9 + 2 * 81 + 3 * 729 + 4 * 6561))
+  return t.equal(cases, 3 * (2 / 3) * (9 + 2 * 81 + 3 * 729 + 4 * 6561))
 })
 
 /** What is wrong with the plan, or undefined. */
@@ -155,12 +155,12 @@ t.test('the order of a start: every way in which four parts can need each other'
     const circular = hasCircle(names, needs)
     try {
       const order = startOrder('parts', after)
-      if (circular) t.fail('a circle was let through', { needs })
+      if (circular) return t.fail('a circle was let through', { needs })
       const early = needs.find(([from, to]) => order.indexOf(from) < order.indexOf(to))
-      if (early !== undefined || order.length !== 4) t.fail('out of order', { needs, order })
+      if (early !== undefined || order.length !== 4) return t.fail('out of order', { needs, order })
     } catch (error) {
       refused += 1
-      if (!circular) t.fail('refused for nothing', { needs, error })
+      if (!circular) return t.fail('refused for nothing', { needs, error })
     }
   }
   t.equal(refused, 2 ** 16 - 543, 'there are 543 acyclic digraphs of four')

@@ -3,13 +3,21 @@ import type { ActorProcess } from '../lib/actor/actor-process.js'
 import type { InitContext, Node } from '../lib/actor/api.js'
 import { defineActor } from '../lib/actor/define.js'
 import { FunctionProcess } from '../lib/actor/function-process.js'
-import type { Pid } from '../lib/base/ids.js'
+import { type Pid, parsePid } from '../lib/base/ids.js'
+import { createRealRuntime } from '../lib/runtime/real-runtime.js'
+import { startApplication } from '../lib/supervisor/application.js'
 import { type ChildOptions, child, isRestarted, isSupervisor } from '../lib/supervisor/child-spec.js'
 import {
   dynamicSupervisor,
   dynamicSupervisorOf,
   startDynamicSupervisor,
 } from '../lib/supervisor/dynamic-supervisor.js'
+import { type PartitionKey, partitionOf } from '../lib/supervisor/partition-key.js'
+import {
+  partitionSupervisor,
+  partitionsOf,
+  startPartitionSupervisor,
+} from '../lib/supervisor/partition-supervisor.js'
 import { INTENSITY_DEFAULT, onCrash } from '../lib/supervisor/restart-intensity.js'
 import {
   type SupervisorRef,
@@ -360,6 +368,25 @@ t.test(
   },
 )
 
+t.test('a node that stops ends the wait for a restart without the restart', async t => {
+  const { node, clock } = await bareNode(t)
+  const log: string[] = []
+  const tree = await startSupervisor(node, {
+    backoff: { minMs: 600_000, maxMs: 600_000 },
+    children: [worker('a', log)],
+  })
+  node.exit(pidOf(await tree.whichChildren(), 'a'), 'kill')
+  await tree.countChildren()
+  log.length = 0
+  const stopped = node.stop()
+  for (let i = 0; i < 40; i++) {
+    clock.advance(100)
+    await turns()
+  }
+  await stopped
+  t.strictSame(log, [])
+})
+
 t.test('children of a supervisor that is killed are killed with it; those that trap terminate', async t => {
   const { family, log, node, actors } = setUp(t)
   const tree = await family({
@@ -551,6 +578,28 @@ t.test(
     }
   },
 )
+
+t.test('while one is tried again, the child that brought all down merely rests', async t => {
+  const { family, log, kill, move } = setUp(t)
+  const a = behaviour('a', log)
+  const tree = await family({
+    strategy: 'one_for_all',
+    backoff: { minMs: 100, maxMs: 100 },
+    children: [child(workers, { id: 'a', args: a }), worker('b', log)],
+  })
+  a.init = 'fail'
+  await kill(tree, 'b')
+  await move(100)
+  t.strictSame(
+    (await tree.whichChildren()).map(({ pid }) => pid),
+    [undefined, 'restarting'],
+  )
+  t.match(await tree.restartChild('b'), { ok: true })
+  a.init = undefined
+  log.length = 0
+  await move(100)
+  t.strictSame(log, ['terminate b shutdown', 'init a', 'ready a', 'init b', 'ready b'])
+})
 
 t.test('the clean end of a transient child leaves its siblings alone, whatever the strategy', async t => {
   for (const strategy of ['one_for_all', 'rest_for_one'] as const) {
@@ -827,7 +876,8 @@ t.test(
     const raw = node.whereis('pool') ?? (await named(node, pool.pid))
     const call = raw.call as (tag: string, payload: unknown) => Promise<unknown>
     t.match(await call.call(raw, 'startChild', { def: 1 }), { ok: false, why: 'bad_spec' })
-    t.match(await call.call(raw, 'terminateChild', 'nobody'), { ok: false, why: 'not_found' })
+    for (const junk of [undefined, 'nobody', parsePid('<b.0000000000ab.7>')])
+      t.strictSame(await call.call(raw, 'terminateChild', junk), { ok: false, why: 'not_found' })
     t.equal((await pool.countChildren()).active, 1, 'it lives')
 
     async function named(of: Node, pid: Pid) {
@@ -976,6 +1026,183 @@ t.test('options of dynamic supervisors that are wrong are refused by name', asyn
   t.throws(() => define({ intensity: { restarts: 1 } }), /intensity.withinMs: expected/)
 })
 
+// Partitions.
+
+t.test('a key has one partition, by its remainder or by a hash that does not change', async t => {
+  const of = (partitions: number, ...keys: PartitionKey[]) => keys.map(key => partitionOf(key, partitions))
+  t.strictSame(of(3, 0, 1, 2, 3, -1, -4, 2n ** 70n, -5n), [0, 1, 2, 0, 1, 1, 1, 2])
+  t.strictSame(of(8, 'a', 'b', 'user:7', 1.5, parsePid('<a.0000000000ab.7>') as Pid), [7, 1, 5, 2, 1])
+  const counts = Array.from({ length: 8 }, () => 0)
+  for (let i = 0; i < 8_000; i++) counts[partitionOf(`user:${i}`, 8)]! += 1
+  t.ok(
+    counts.every(count => count > 850 && count < 1_150),
+    `evenly: ${counts}`,
+  )
+  t.throws(() => partitionOf({} as string, 3), {
+    name: 'TypeError',
+    message: 'partition: expected a string, a number, a bigint, a pid or a ref, got an object with no keys',
+  })
+})
+
+t.test(
+  'there are as many partitions as cores, under names of this node, and any part of it finds them',
+  async t => {
+    const { node } = await bareNode(t, {
+      runtime: { ...createRealRuntime(), host: { ...silentHost, cores: 3 } },
+    })
+    const numbered = defineActor('numbered', { init: (n: number) => ({ n }), calls: { get: ({ n }) => n } })
+    const spec = { name: 'parts', child: (n: number) => child(numbered, { args: n }) }
+    const parts = await startPartitionSupervisor(node, spec)
+    t.equal(parts.partitions, 3)
+    t.strictSame(
+      (await parts.whichChildren()).map(({ id, definition }) => [id, definition]),
+      [2, 1, 0].map(id => [id, 'numbered']),
+    )
+    t.strictSame(await Promise.all([0, 1, 2, 3].map(key => parts.for(key).call('get'))), [0, 1, 2, 0])
+    const found = await partitionsOf(node, 'parts', partitionSupervisor(spec))
+    t.equal(found.for('x').pid, parts.for('x').pid)
+    t.equal(node.whereis('parts/2')?.pid, parts.for(2).pid)
+    await t.rejects(startPartitionSupervisor(node, spec), {
+      code: 'ERR_ALREADY_STARTED',
+      detail: { pid: parts.pid },
+    })
+    await found.stop()
+    t.equal(node.whereis('parts/2'), undefined)
+    await t.rejects(partitionsOf(node, 'parts', partitionSupervisor(spec)), { code: 'ERR_NOPROC' })
+  },
+)
+
+t.test('partitions inside a tree register themselves, and come back with their supervisor', async t => {
+  const { node } = await bareNode(t)
+  const parts = partitionSupervisor({ name: 'parts', partitions: 2, child: child(plain) })
+  const tree = await startSupervisor(node, { children: [child(parts)] })
+  const first = await partitionsOf(node, 'parts', parts)
+  const before = first.pid
+  node.exit(before, 'kill')
+  t.equal((await tree.countChildren()).active, 1)
+  t.not(first.pid, before)
+  t.ok(node.isAlive(first.for(1).pid), 'what was found before finds the new ones')
+})
+
+t.test('a partition that does not start is named by its number', async t => {
+  const { node } = await bareNode(t)
+  const log: string[] = []
+  const spec = {
+    name: 'parts',
+    partitions: 3,
+    child: (n: number) =>
+      child(workers, { args: { id: String(n), log, init: n === 1 ? 'fail' : undefined } }),
+  } as const
+  await t.rejects(startPartitionSupervisor(node, spec), {
+    code: 'ERR_START',
+    message: 'partitionSupervisor did not start: 1: an object with key "nocatch"',
+    detail: { reason: { shutdown: { failedToStartChild: 1, reason: { nocatch: 'no' } } } },
+  })
+  t.strictSame(log, ['init 0', 'ready 0', 'init 1', 'terminate 0 shutdown'])
+})
+
+t.test('partitions that are specified wrong are refused by name', async t => {
+  const define = partitionSupervisor as unknown as (spec: unknown) => unknown
+  const ok = { name: 'x', child: child(plain) }
+  t.throws(() => define({ ...ok, partitions: 0 }), { message: /partitions: expected a whole number from 1/ })
+  t.throws(() => define({ ...ok, name: 'x'.repeat(252) }), /name: expected a name of 1 to 255 bytes/)
+  t.throws(() => define({ ...ok, children: [] }), /unknown option "children"/)
+  t.throws(() => define({ name: 'x' }), /child: expected an object, got undefined/)
+  t.throws(() => define({ ...ok, child: child(plain, { name: 'own' }) }), {
+    message: 'partitionSupervisor: child.name: expected none: partitions have their own, got "own"',
+  })
+  t.throws(() => define({ ...ok, child: child(plain, { restart: 'temporary' }) }), {
+    message: `partitionSupervisor: child.restart: expected 'permanent' or 'transient', got "temporary"`,
+  })
+})
+
+// Applications.
+
+t.test('parts start in the order of what they need and stop in reverse', async t => {
+  const { node, log, actors } = setUp(t)
+  const part = (id: string, ...after: ('web' | 'cache' | 'db')[]) => ({ after, children: [worker(id, log)] })
+  const shop = await startApplication(node, {
+    parts: { web: part('web', 'cache', 'db'), cache: part('cache', 'db'), db: part('db') },
+  })
+  t.strictSame(shop.parts, ['db', 'cache', 'web'])
+  t.strictSame(
+    log.filter(line => line.startsWith('ready')),
+    ['ready db', 'ready cache', 'ready web'],
+  )
+  t.strictSame(idsOf(await shop.whichParts()), ['db', 'cache', 'web'])
+  log.length = 0
+  await shop.stop()
+  t.strictSame(log, ['terminate web shutdown', 'terminate cache shutdown', 'terminate db shutdown'])
+  t.equal(actors.table.size, 0)
+})
+
+t.test('a part that does not start stops the others in reverse, and the error names it and why', async t => {
+  const { node, log, actors } = setUp(t)
+  const failing = [worker('pool', log), worker('http', log, {}, { init: 'fail' })]
+  await t.rejects(
+    startApplication(node, {
+      parts: {
+        db: { children: [worker('db', log)] },
+        web: { after: ['db'], children: failing },
+        late: { after: ['web'], children: [worker('late', log)] },
+      },
+    }),
+    {
+      code: 'ERR_START',
+      message: 'application did not start: "web" / "http": an object with key "nocatch"',
+      detail: {
+        part: 'web',
+        reason: { shutdown: { failedToStartChild: 'http', reason: { nocatch: 'no' } } },
+      },
+    },
+  )
+  t.strictSame(
+    log.filter(line => line.startsWith('term')),
+    ['terminate pool shutdown', 'terminate db shutdown'],
+  )
+  t.equal(actors.table.size, 0)
+})
+
+t.test('a part that gave up is started again with those after it; too often, and it is the end', async t => {
+  const { node, log, actors } = setUp(t)
+  const part = (id: string) => ({ intensity: { restarts: 0, withinMs: 1_000 }, children: [worker(id, log)] })
+  await startApplication(node, {
+    intensity: { restarts: 1, withinMs: 1_000 },
+    parts: { a: part('a'), b: part('b'), c: part('c') },
+  })
+  const crash = async (nth: number) => {
+    const all = [...actors.table.all()].map(process => actors.info(process))
+    const pid = all.filter(({ definition }) => definition === 'worker')[nth]?.pid
+    actors.table.exit(node.self, pid as Pid, 'kill')
+    await turns()
+  }
+  log.length = 0
+  await crash(1)
+  t.strictSame(log, ['terminate c shutdown', 'init b', 'ready b', 'init c', 'ready c'])
+  await crash(2)
+  t.equal(actors.table.size, 0)
+})
+
+t.test('parts that cannot be are refused at the call', async t => {
+  const { node } = setUp(t)
+  const start = startApplication as unknown as (host: Node, spec: unknown) => Promise<unknown>
+  const part = (...after: string[]) => ({ after, children: [] })
+  const refused = (spec: unknown, message: string | RegExp) =>
+    t.rejects(start(node, spec), { name: 'TypeError', message })
+  await refused({ parts: { a: part('b'), b: part('a') } }, /got "a" after "b" after "a"$/)
+  await refused({ parts: { a: part('a') } }, /got "a" after "a"$/)
+  await refused({ parts: { a: part('x') } }, 'application: parts.a: after: expected one of "a", got "x"')
+  await refused({ parts: { a: { after: 'b', children: [] } } }, /parts.a: after: expected an array, got "b"/)
+  await refused({ parts: { a: { children: [], strtegy: 1 } } }, /parts.a: unknown option "strtegy"/)
+  await refused({ parts: { a: {} } }, /application: parts.a: children: expected an array, got undefined/)
+  await refused({ parts: { a: 1 } }, /application: parts.a: expected an object, got 1/)
+  await refused({}, /application: parts: expected an object, got undefined/)
+  await refused(
+    { parts: {}, part: 1 },
+    /application: unknown option "part"; expected one of parts, intensity/,
+  )
+})
+
 t.test('specs that are wrong are refused by name', async t => {
   const { node } = setUp(t)
   const define = supervisor as (spec: unknown) => unknown
@@ -1024,6 +1251,8 @@ t.test('specs that are wrong are refused by name', async t => {
 })
 
 // The family.
+
+const silentHost = { hostname: 'test', warn: () => {}, onUnhandledRejection: () => () => {} }
 
 const behaviour = (id: string, log: string[]): Behaviour => ({ id, log })
 

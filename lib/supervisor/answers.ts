@@ -22,10 +22,10 @@ export type NotStarted =
   | { readonly ok: false; readonly why: 'bad_spec'; readonly message: string }
   | { readonly ok: false; readonly why: 'failed'; readonly failure: Failure }
 
-/** The spec in a call to start a child. Throws `TypeError` unless a `SupervisorRef` sent it: it is no plain data. */
+/** The spec in a call to start a child. Throws `TypeError` for what did not come through a supervisor's ref. */
 export function specIn(payload: unknown): ChildSpec {
   if (payload instanceof Uncopied) return payload.value as ChildSpec
-  throw new TypeError(`startChild: expected to be called on what startSupervisor gave, got ${show(payload)}`)
+  throw new TypeError(`startChild: expected a spec through a supervisor's ref, got ${show(payload)}`)
 }
 
 /** What `check` says against a spec, as an answer. */

@@ -3,7 +3,7 @@
  * can, and what it waits for comes as a down, which no mailbox limit refuses.
  */
 import type { Self, Speaker } from '../actor/api.js'
-import { ProcessSpeaker } from '../actor/speaker.js'
+import { insideOf } from '../actor/speaker.js'
 import { TroupeError } from '../base/errors.js'
 import type { Pid, Ref } from '../base/ids.js'
 import { DownSignal, ExitSignal } from '../process/mail.js'
@@ -32,15 +32,16 @@ export function end<E extends Ending>(ctx: Speaker, endings: readonly E[]): Prom
 }
 
 async function reap<E extends Ending>(self: Self, asked: readonly E[], late: E[]): Promise<void> {
+  const clock = insideOf(self)
   const left = new Map<Ref, E>()
   for (const ending of asked) left.set(self.monitor(ending.pid), ending)
-  const startMs = nowMs(self)
+  const startMs = clock.nowMs
   const deadlines = [...new Set(asked.map(({ shutdownMs }) => shutdownMs))]
     .filter(ms => typeof ms === 'number')
     .sort((a, b) => a - b)
   while (left.size > 0) {
     const [deadlineMs] = deadlines
-    const timeoutMs = deadlineMs === undefined ? undefined : Math.max(0, startMs + deadlineMs - nowMs(self))
+    const timeoutMs = deadlineMs === undefined ? undefined : Math.max(0, startMs + deadlineMs - clock.nowMs)
     const down = await self.receive(isDown, { timeoutMs }).catch(unlessLate)
     if (down !== undefined) {
       left.delete(down.ref)
@@ -67,10 +68,4 @@ const isDown = (mail: unknown): mail is DownSignal => mail instanceof DownSignal
 
 function unlessLate(error: unknown): undefined {
   if (!TroupeError.is(error, 'ERR_TIMEOUT')) throw error
-}
-
-/** The node's clock, which is no part of what users are given. */
-export function nowMs(ctx: Speaker): number {
-  if (!(ctx instanceof ProcessSpeaker)) throw new TypeError('expected what this package gives its processes')
-  return ctx.nowMs
 }

@@ -10,7 +10,7 @@
  */
 import type { ActorRef, InitContext, Node, RestartIntensity, Speaker } from '../actor/api.js'
 import { type ActorDef, type AnyActor, defineActor } from '../actor/define.js'
-import { ProcessSpeaker } from '../actor/speaker.js'
+import { insideOf } from '../actor/speaker.js'
 import type { Pid } from '../base/ids.js'
 import { PARTITIONS_MAX } from '../base/limits.js'
 import {
@@ -148,7 +148,7 @@ const define = (spec: PartitionSupervisorSpec, options: TreeOptions): PartitionS
     init: async (_: undefined, ctx: InitContext) => {
       if (ctx.whereis(spec.name)?.pid !== ctx.self)
         await ctx.node.register(spec.name, ctx.self, { scope: 'node' })
-      const partitions = spec.partitions ?? coresOf(ctx)
+      const partitions = spec.partitions ?? insideOf(ctx).cores
       return grow(
         ctx,
         options,
@@ -176,9 +176,4 @@ function specOf({ name, child }: PartitionSupervisorSpec, partition: number): Ch
     value === 'temporary' ? "'permanent' or 'transient'" : undefined,
   )
   return { ...given, name: nameOf(name, partition), scope: 'node' }
-}
-
-function coresOf(ctx: Speaker): number {
-  if (!(ctx instanceof ProcessSpeaker)) throw new TypeError('expected what this package gives its processes')
-  return ctx.cores
 }

@@ -19,13 +19,13 @@
  */
 import type { RestartIntensity, Speaker } from '../actor/api.js'
 import type { AnyActor, ArgsOf } from '../actor/define.js'
-import { ProcessSpeaker } from '../actor/speaker.js'
+import { insideOf } from '../actor/speaker.js'
 import { show, TroupeError } from '../base/errors.js'
 import { type Pid, type Ref, samePid } from '../base/ids.js'
 import type { ExitReason } from '../base/reasons.js'
 import type { DownSignal } from '../process/mail.js'
 import { type ChildSpec, isSupervisor } from './child-spec.js'
-import { end, nowMs, pause } from './endings.js'
+import { end, pause } from './endings.js'
 import { type BackOff, onBackOff } from './restart-back-off.js'
 import { onCrashOf } from './restart-intensity.js'
 import { type AutoShutdown, type ChildStatus, onEnded, planRestart, type Strategy } from './restart-plan.js'
@@ -86,17 +86,19 @@ export interface Failure {
 }
 
 export class Tree<Id extends ChildId> {
-  readonly #ctx: Speaker
+  readonly #ctx: ReturnType<typeof insideOf>
   readonly #options: TreeOptions
   /** Oldest first. A restart keeps a child's place. */
   readonly #children = new Set<Child<Id>>()
   readonly #ids = new Map<Id, Child<Id>>()
-  /** By the serials of child and wait: where a down belongs. */
-  readonly #processes = new Map<number, Child<Id>>()
+  /** By the monitors of children and of waits. What is not here has no consequences. */
+  readonly #watched = new Map<Ref, Child<Id>>()
+  /** By the serials of the processes that they are, or were. */
+  readonly #pids = new Map<number, Child<Id>>()
   #restarts: readonly number[] = []
 
   constructor(ctx: Speaker, options: TreeOptions) {
-    this.#ctx = ctx
+    this.#ctx = insideOf(ctx)
     this.#options = options
   }
 
@@ -124,7 +126,7 @@ export class Tree<Id extends ChildId> {
   }
 
   byPid(pid: Pid): Child<Id> | undefined {
-    const child = this.#processes.get(pid.serial)
+    const child = this.#pids.get(pid.serial)
     return child?.pid !== undefined && samePid(child.pid, pid) ? child : undefined
   }
 
@@ -155,12 +157,12 @@ export class Tree<Id extends ChildId> {
     try {
       const options = { link: true, monitor: true, name, scope, timeoutMs }
       const { pid, monitor } = await this.#ctx.spawn(def, this.#argsOf(child.spec), options)
-      this.#quiet(child)
+      this.#forgetPid(child)
+      this.#pids.set(pid.serial, child)
+      this.#watch(child, monitor as Ref)
       child.status = 'running'
       child.pid = pid
-      child.monitor = monitor
-      child.startedMs = nowMs(this.#ctx)
-      this.#processes.set(pid.serial, child)
+      child.startedMs = this.#ctx.nowMs
       return undefined
     } catch (error) {
       if (!TroupeError.is(error, 'ERR_START')) return { reason: error, tried: false }
@@ -190,20 +192,18 @@ export class Tree<Id extends ChildId> {
   }
 
   forget(child: Child<Id>): void {
-    this.#quiet(child)
+    this.#unwatch(child)
+    this.#forgetPid(child)
     this.#children.delete(child)
     this.#ids.delete(child.id)
   }
 
   /** A child is down, or its wait is over. False: the supervisor is to end. */
   async ended(down: DownSignal): Promise<boolean> {
-    const child = down.pid === undefined ? undefined : this.#processes.get(down.pid.serial)
-    if (child?.monitor !== down.ref) return true
-    if (child.status === 'restarting') {
-      this.#endWait(child)
-      return this.#restart(child)
-    }
-    child.monitor = undefined
+    const child = this.#watched.get(down.ref)
+    if (child === undefined) return true
+    this.#unwatch(child)
+    if (child.status === 'restarting') return this.#restart(child)
     const { autoShutdown } = this.#options
     const fate = onEnded(child, down.reason, { autoShutdown, children: this.#children })
     if (fate === 'is restarted') return this.#crashed(child, down.reason)
@@ -213,7 +213,7 @@ export class Tree<Id extends ChildId> {
 
   /** One more restart is due, if it can be borne. */
   async #crashed(child: Child<Id>, reason: ExitReason): Promise<boolean> {
-    const now = nowMs(this.#ctx)
+    const now = this.#ctx.nowMs
     const { intensity, backoff, strategy } = this.#options
     const own = { intensity: child.spec.intensity, restarts: child.restarts }
     const verdict = onCrashOf([{ intensity, restarts: this.#restarts }, own], now)
@@ -255,31 +255,31 @@ export class Tree<Id extends ChildId> {
 
   #wait(child: Child<Id>, ms: number): void {
     child.pause = pause(this.#ctx, ms)
-    child.monitor = this.#ctx.monitor(child.pause)
-    this.#processes.set(child.pause.serial, child)
+    this.#watch(child, this.#ctx.monitor(child.pause))
   }
 
   /** It does not run, and nothing is done about it. */
   #rests(child: Child<Id>): void {
     child.status = 'stopped'
     if (this.#options.dynamic || child.spec.restart === 'temporary') this.forget(child)
-    else this.#quiet(child)
+    else this.#unwatch(child)
   }
 
-  /** Whatever was watched is no longer. */
-  #quiet(child: Child<Id>): void {
-    if (child.monitor !== undefined) this.#ctx.demonitor(child.monitor, { flush: true })
+  #watch(child: Child<Id>, monitor: Ref): void {
+    child.monitor = monitor
+    this.#watched.set(monitor, child)
+  }
+
+  /** Whatever comes of the process, or the wait, is of no concern any more. */
+  #unwatch(child: Child<Id>): void {
+    if (child.monitor !== undefined) this.#watched.delete(child.monitor)
     child.monitor = undefined
-    if (child.pid !== undefined) this.#processes.delete(child.pid.serial)
-    this.#endWait(child)
-  }
-
-  #endWait(child: Child<Id>): void {
-    if (child.pause === undefined) return
-    this.#processes.delete(child.pause.serial)
-    this.#ctx.exit(child.pause, 'kill')
+    if (child.pause !== undefined) this.#ctx.exit(child.pause, 'kill')
     child.pause = undefined
-    child.monitor = undefined
+  }
+
+  #forgetPid({ pid }: Child<Id>): void {
+    if (pid !== undefined) this.#pids.delete(pid.serial)
   }
 
   #argsOf({ args }: ChildSpec): ArgsOf<AnyActor> {
@@ -302,8 +302,7 @@ export class Tree<Id extends ChildId> {
   }
 
   #report(message: string, cause: ExitReason): void {
-    const ctx = this.#ctx
-    if (ctx instanceof ProcessSpeaker) ctx.report(new Error(`${ctx.self} ${message}`, { cause }))
+    this.#ctx.report(new Error(`${this.#ctx.self} ${message}`, { cause }))
   }
 }
 
