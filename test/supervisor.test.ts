@@ -485,6 +485,28 @@ t.test('a supervisor is a child like any other: it is restarted whole, and gives
   t.equal(actors.table.size, 0, 'the outer one has given up too')
 })
 
+t.test('a supervisor is given all the time that its children have, to start and to stop', async t => {
+  const { family, log, move, actors } = setUp(t)
+  const slow = worker(
+    'x',
+    log,
+    { timeoutMs: 20_000, shutdownMs: 20_000 },
+    { init: 'held', terminate: 'slow' },
+  )
+  const started = family({ children: [child(supervisor({ children: [slow] }))] })
+  await turns()
+  await move(19_999)
+  release('x')
+  const tree = await started
+  const stopped = tree.stop()
+  await turns()
+  await move(19_999)
+  t.equal(actors.table.size, 5, 'two supervisors, the child and two that wait')
+  release('x')
+  await stopped
+  t.equal(log.at(-1), 'terminate x shutdown')
+})
+
 t.test('a start that takes too long fails like any other', async t => {
   const { node, log, move, actors } = setUp(t)
   const failed = t.rejects(
@@ -525,12 +547,13 @@ t.test(
 t.test(
   'a group restart that fails half way is tried again from there, and each attempt counts once',
   async t => {
-    for (const [strategy, again] of [
+    for (const [strategy, meanwhile, again] of [
       [
         'one_for_all',
+        undefined, // they do not run without the whole
         ['terminate b shutdown', 'terminate a shutdown', 'init a', 'ready a', 'init b', 'ready b'],
       ],
-      ['rest_for_one', []],
+      ['rest_for_one', 'runs', []],
     ] as const) {
       const { family, log, kill, crashes } = setUp(t)
       const c = behaviour('c', log)
@@ -552,8 +575,8 @@ t.test(
           [
             ['d', undefined],
             ['c', 'restarting'],
-            ['b', 'runs'],
-            ['a', 'runs'],
+            ['b', meanwhile],
+            ['a', meanwhile],
           ],
         )
         c.init = undefined
@@ -594,11 +617,28 @@ t.test('while one is tried again, the child that brought all down merely rests',
     (await tree.whichChildren()).map(({ pid }) => pid),
     [undefined, 'restarting'],
   )
-  t.match(await tree.restartChild('b'), { ok: true })
+  t.match(await tree.restartChild('b'), { ok: true }, 'and may be started by hand')
   a.init = undefined
   log.length = 0
   await move(100)
   t.strictSame(log, ['terminate b shutdown', 'init a', 'ready a', 'init b', 'ready b'])
+})
+
+t.test('nor is it shown as restarting in the moment before the next attempt', async t => {
+  const { family, log, kill } = setUp(t)
+  const a = behaviour('a', log)
+  const tree = await family({
+    strategy: 'one_for_all',
+    children: [child(workers, { id: 'a', args: a }), worker('b', log)],
+  })
+  a.init = 'fail'
+  await kill(tree, 'b', async () => {
+    const shown = (await tree.whichChildren()).map(({ pid }) => pid)
+    t.strictSame(shown, [undefined, 'restarting'])
+    a.init = undefined
+  })
+  await turns()
+  t.strictSame(idsOf(await tree.whichChildren()), ['a', 'b'])
 })
 
 t.test('the clean end of a transient child leaves its siblings alone, whatever the strategy', async t => {
@@ -809,7 +849,12 @@ t.test(
       detail: { reason: 'ignore' },
     })
     t.strictSame(await tree.countChildren(), { specs: 1, active: 0, supervisors: 0, workers: 1 })
-    t.strictSame(await tree.restartChild('x'), { ok: true, pid: undefined }, 'it ignores again')
+    const args = behaviour('y', log)
+    await tree.startChild(child(workers, { id: 'y', args }))
+    await tree.terminateChild('y')
+    args.init = 'ignore'
+    for (const id of ['x', 'y'])
+      t.strictSame(await tree.restartChild(id), { ok: true, pid: undefined }, `${id} has nothing to start`)
     await t.rejects(
       tree.restartChild('x').then(() => tree.startChild(plain as never)),
       {
@@ -1273,7 +1318,7 @@ const idsOf = (infos: readonly ChildInfo[]): string[] =>
 interface Behaviour {
   readonly id: string
   readonly log: string[]
-  init?: 'slow' | 'fail' | 'never' | 'ignore' | undefined
+  init?: 'slow' | 'held' | 'fail' | 'never' | 'ignore' | undefined
   readonly terminate?: 'slow'
 }
 
@@ -1293,6 +1338,7 @@ const workers = defineActor('worker', {
     args.log.push(`init ${args.id}`)
     if (args.init === 'never') await new Promise(() => {})
     if (args.init === 'slow') await turns()
+    if (args.init === 'held') await new Promise<void>(resolve => releases.set(args.id, resolve))
     if (args.init === 'fail') throw 'no'
     if (args.init === 'ignore') return ctx.ignore()
     args.log.push(`ready ${args.id}`)

@@ -227,16 +227,14 @@ export class Tree<Id extends ChildId> {
     this.#restarts = restarts
     child.restarts = ownRestarts
     child.status = 'restarting'
-    if (backoff === undefined) {
-      if (!failed) return this.#restart(child)
-      this.#wait(child, 0)
-      return true
-    }
-    const { waitMs, streak } = onBackOff(backoff, child.streak, failed ? 0 : now - child.startedMs)
-    child.streak = streak
-    this.#wait(child, waitMs)
-    // The others must not go on for the time of the wait without the one they depend on.
+    // At once: the others must not go on for the time of a wait without the one that they stand with.
     await this.stop(planRestart(strategy, this.#children, child).stop)
+    if (backoff !== undefined) {
+      const { waitMs, streak } = onBackOff(backoff, child.streak, failed ? 0 : now - child.startedMs)
+      child.streak = streak
+      this.#wait(child, waitMs)
+    } else if (failed) this.#wait(child, 0)
+    else return this.#restart(child)
     return true
   }
 
@@ -247,7 +245,6 @@ export class Tree<Id extends ChildId> {
       const failure = await this.start(next)
       if (failure === undefined) continue
       this.#report(`${nameOf(next)} did not start again`, failure.reason)
-      if (next !== child && child.status === 'restarting') this.#rests(child)
       return this.#crashed(next, failure.reason)
     }
     return true
