@@ -1029,7 +1029,7 @@ t.test('extra arguments stand in front at every start, and then arguments are li
       return {}
     },
   })
-  const pool = await startDynamicSupervisor<[string]>(node, { extraArguments: ['pool'] })
+  const pool = await startDynamicSupervisor(node, { extraArguments: ['pool'] })
   const ref = await pool.startChild(child<typeof job, [string]>(job, { args: [1] }))
   actors.table.exit(node.self, ref.pid, 'kill')
   await pool.whichChildren()

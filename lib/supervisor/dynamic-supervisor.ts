@@ -105,7 +105,7 @@ const SPEC_CHECKS = {
  * const hall = await rooms.startChild(child(room, { args: 'hall', restart: 'transient' }))
  * ```
  */
-export async function startDynamicSupervisor<const Extra extends readonly unknown[] = readonly []>(
+export async function startDynamicSupervisor<Extra extends readonly unknown[] | [] = readonly []>(
   host: Node | Speaker,
   spec: DynamicSupervisorSpec<Extra> = {},
 ): Promise<DynamicSupervisorRef<Extra>> {
@@ -113,7 +113,7 @@ export async function startDynamicSupervisor<const Extra extends readonly unknow
 }
 
 /** A dynamic supervisor as a definition, to be the child of another: `child(dynamicSupervisor(), { id })`. */
-export function dynamicSupervisor<const Extra extends readonly unknown[] = readonly []>(
+export function dynamicSupervisor<Extra extends readonly unknown[] | [] = readonly []>(
   spec: DynamicSupervisorSpec<Extra> = {},
 ): DynamicSupervisorDef<Extra> {
   checkOptions('dynamicSupervisor', spec, SPEC_CHECKS)
