@@ -1,6 +1,10 @@
 /** The rules of supervision over all that can happen in small families, and supervisors held against a model. */
-import t from 'tap'
-import type { Restart } from '../lib/supervisor/child-spec.js'
+import t, { type Test } from 'tap'
+import type { InitContext } from '../lib/actor/api.js'
+import { defineActor } from '../lib/actor/define.js'
+import type { Pid } from '../lib/base/ids.js'
+import { SimRandom } from '../lib/sim/sim-random.js'
+import { child, type Restart } from '../lib/supervisor/child-spec.js'
 import { onBackOff } from '../lib/supervisor/restart-back-off.js'
 import { onCrashOf } from '../lib/supervisor/restart-intensity.js'
 import {
@@ -11,6 +15,8 @@ import {
   type Supervised,
 } from '../lib/supervisor/restart-plan.js'
 import { startOrder } from '../lib/supervisor/start-order.js'
+import { startSupervisor } from '../lib/supervisor/supervisor.js'
+import { turns, world } from './support/actor-world.js'
 
 const RESTARTS: readonly Restart[] = ['permanent', 'transient', 'temporary']
 const STATUSES: readonly ChildStatus[] = ['running', 'restarting', 'stopped']
@@ -181,4 +187,144 @@ function hasCircle(names: readonly string[], needs: readonly (readonly [string, 
     if (free.length === 0) return left.length > 0
     left = left.filter(name => !free.includes(name))
   }
+}
+
+// A model of a static supervisor, in other words than the code: what is logged, who is there, when it is over.
+
+interface Known {
+  readonly id: string
+  readonly restart: Restart
+  up: boolean
+}
+
+class Model {
+  readonly log: string[] = []
+  children: Known[] = []
+  over = false
+  #crashes: number[] = []
+  readonly #strategy: Strategy
+  readonly #limit: { readonly restarts: number; readonly withinMs: number }
+
+  constructor(strategy: Strategy, limit: { readonly restarts: number; readonly withinMs: number }) {
+    this.#strategy = strategy
+    this.#limit = limit
+  }
+
+  find(id: string): Known | undefined {
+    return this.children.find(known => known.id === id)
+  }
+
+  up(known: Known): void {
+    known.up = true
+    this.log.push(`start ${known.id}`)
+  }
+
+  down(known: Known, reason: string): void {
+    if (known.up) this.log.push(`stop ${known.id} ${reason}`)
+    this.fell(known)
+  }
+
+  fell(known: Known): void {
+    known.up = false
+    if (known.restart === 'temporary') this.children = this.children.filter(other => other !== known)
+  }
+
+  ended(known: Known, clean: boolean, nowMs: number): void {
+    if (known.restart === 'temporary' || (known.restart === 'transient' && clean)) return this.fell(known)
+    known.up = false
+    this.#crashes = [...this.#crashes.filter(at => at >= nowMs - this.#limit.withinMs), nowMs]
+    if (this.#crashes.length > this.#limit.restarts) return this.end()
+    const place = this.children.indexOf(known)
+    const from = { one_for_one: place, one_for_all: 0, rest_for_one: place }[this.#strategy]
+    const to = this.#strategy === 'one_for_one' ? place + 1 : this.children.length
+    const group = this.children.slice(from, to)
+    for (const other of [...group].reverse()) if (other !== known) this.down(other, 'shutdown')
+    for (const other of group) if (other.restart !== 'temporary') this.up(other)
+  }
+
+  end(): void {
+    this.over = true
+    for (const known of [...this.children].reverse()) this.down(known, 'shutdown')
+  }
+}
+
+const noisy = defineActor('noisy', {
+  init: (args: { id: string; log: string[] }, ctx: InitContext) => {
+    ctx.trapExit(true)
+    args.log.push(`start ${args.id}`)
+    return args
+  },
+  terminate: ({ id, log }, reason) => void log.push(`stop ${id} ${String(reason)}`),
+})
+
+const OPERATIONS = ['kill', 'kill', 'leave', 'terminate', 'restart', 'delete', 'start', 'wait'] as const
+
+t.test('five hundred supervisors do what the model does, whatever befalls them', async t => {
+  const seen = { over: 0, restarts: 0 }
+  for (let seed = 1; seed <= 500; seed++) {
+    const wrong = await life(t, new SimRandom(seed), seen)
+    if (wrong !== undefined) return t.fail(`seed ${seed}: ${wrong}`)
+  }
+  t.ok(seen.over > 50 && seen.restarts > 2_000, `${seen.over} gave up, ${seen.restarts} starts`)
+})
+
+async function life(
+  t: Test,
+  random: SimRandom,
+  seen: { over: number; restarts: number },
+): Promise<string | undefined> {
+  const pick = <T>(from: readonly T[]): T => from[Math.floor(random.float() * from.length)] as T
+  const { node, actors, jump, clock } = world(t)
+  const log: string[] = []
+  const strategy = pick(STRATEGIES)
+  const intensity = { restarts: pick([0, 2, 4, 8]), withinMs: 100 }
+  const model = new Model(strategy, intensity)
+  const spec = (id: string, restart: Restart) => child(noisy, { id, restart, args: { id, log } })
+  const add = (id: string): ReturnType<typeof spec> => {
+    const known = { id, restart: pick(RESTARTS), up: false }
+    model.children.push(known)
+    model.up(known)
+    return spec(id, known.restart)
+  }
+  const tree = await startSupervisor(node, { strategy, intensity, children: ['a', 'b', 'c'].map(add) })
+  const pidOf = async (id: string) => (await tree.whichChildren()).find(info => info.id === id)?.pid as Pid
+  const steps: string[] = []
+  for (let step = 0; step < 25 && !model.over; step++) {
+    const id = pick(['a', 'b', 'c', 'd', 'e'])
+    const operation = pick(OPERATIONS)
+    steps.push(`${operation} ${id}`)
+    const known = model.find(id)
+    if (operation === 'wait') jump(60)
+    else if (operation === 'start') {
+      if (known === undefined) await tree.startChild(add(id))
+      else await tree.startChild(spec(id, 'permanent')).catch(() => {})
+    } else if (operation === 'kill' || operation === 'leave') {
+      if (known?.up !== true) continue
+      const pid = await pidOf(id)
+      if (operation === 'kill') actors.table.exit(node.self, pid, 'kill')
+      else {
+        model.log.push(`stop ${id} normal`)
+        await actors.ask(undefined, pid, undefined, '$stop', 'normal', undefined)
+      }
+      model.ended(known, operation === 'leave', clock.now())
+    } else {
+      await tree[`${operation}Child`](id)
+      if (operation === 'terminate' && known !== undefined) model.down(known, 'shutdown')
+      if (operation === 'restart' && known?.up === false) model.up(known)
+      if (operation === 'delete' && known?.up === false)
+        model.children = model.children.filter(other => other !== known)
+    }
+    const infos = await tree.whichChildren().catch(() => undefined)
+    if (infos === undefined) await turns()
+    const now = infos?.map(info => `${info.id} ${typeof info.pid}`).reverse() ?? 'over'
+    const expected = model.over
+      ? 'over'
+      : model.children.map(one => `${one.id} ${one.up ? 'object' : 'undefined'}`)
+    if (String(now) !== String(expected)) return `${steps}: expected ${expected}, got ${now}`
+    if (String(log) !== String(model.log)) return `${steps}: expected ${model.log}, got ${log}`
+  }
+  if (model.over) seen.over += 1
+  seen.restarts += log.filter(line => line.startsWith('start')).length
+  if (!model.over) await tree.stop()
+  return actors.table.size === 0 ? undefined : `${steps}: ${actors.table.size} processes are left`
 }

@@ -27,6 +27,7 @@ import {
   supervisorOf,
 } from '../lib/supervisor/supervisor.js'
 import { type ChildInfo, childrenOf } from '../lib/supervisor/tree.js'
+import { createTestMesh } from '../lib/testing.js'
 import { turns, world } from './support/actor-world.js'
 import { bareNode } from './support/bare-node.js'
 
@@ -944,6 +945,24 @@ t.test('a supervisor inside a tree is reached through its name', async t => {
   t.ok(node.isAlive(ref.pid))
   const room = await dynamicSupervisorOf(node.named('rooms', rooms)).startChild(child(plain))
   t.ok(node.isAlive(room.pid))
+})
+
+t.test('from another node a supervisor can be asked and told, but not given code', async t => {
+  const mesh = await createTestMesh({ nodes: 2, seed: 1 })
+  const [a, b] = [mesh.node('a'), mesh.node('b')]
+  const tools = supervisor({ children: [child(plain)], backoff: { minMs: 100, maxMs: 100 } })
+  await mesh.run(startSupervisor(a, { children: [child(tools, { name: 'tools' })] }))
+  const afar = supervisorOf(b.named('tools', tools))
+  const [info] = await mesh.run(afar.whichChildren())
+  t.match(info, { id: 'plain', type: 'worker', definition: 'plain' })
+  await t.rejects(mesh.run(afar.startChild(child(plain, { id: 'more' }))), { code: 'ERR_PAYLOAD' })
+  a.exit(info?.pid as Pid, 'kill')
+  t.equal((await mesh.run(afar.whichChildren()))[0]?.pid, 'restarting')
+  await mesh.advance(100)
+  t.strictSame(await mesh.run(afar.terminateChild('plain')), { ok: true })
+  t.match(await mesh.run(afar.restartChild('plain')), { ok: true, pid: { node: 'a' } })
+  t.strictSame(await mesh.run(afar.countChildren()), { specs: 1, active: 1, supervisors: 0, workers: 1 })
+  await mesh.stop()
 })
 
 t.test('what a supervisor keeps can be read from outside, without asking it', async t => {
