@@ -14,7 +14,8 @@ export type Verdict =
 
 /** Given when earlier restarts were, oldest first, and that one more is due now: whether it may be. */
 export function onCrash(history: readonly number[], nowMs: number, intensity: RestartIntensity): Verdict {
-  const recent = history.filter(atMs => nowMs - atMs <= intensity.withinMs)
+  const oldest = history.findIndex(atMs => nowMs - atMs <= intensity.withinMs)
+  const recent = oldest === 0 ? history : oldest === -1 ? [] : history.slice(oldest)
   if (recent.length >= intensity.restarts) return { verdict: 'give-up' }
   return { verdict: 'restart', history: [...recent, nowMs] }
 }
