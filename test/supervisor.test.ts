@@ -30,6 +30,7 @@ import { type ChildInfo, childrenOf } from '../lib/supervisor/tree.js'
 import { createTestMesh } from '../lib/testing.js'
 import { turns, world } from './support/actor-world.js'
 import { bareNode } from './support/bare-node.js'
+import { refusal } from './support/puppet.js'
 
 t.test('restart intensity: a window that slides, both of whose ends belong to it', async t => {
   const intensity = { restarts: 2, withinMs: 100 }
@@ -751,6 +752,7 @@ t.test(
     t.equal(actors.table.size, 3, 'supervisor, child and wait')
     t.strictSame(await tree.restartChild('a'), { ok: false, why: 'restarting' })
     t.strictSame(await tree.deleteChild('a'), { ok: false, why: 'restarting' })
+    t.match((await refusal(tree.startChild(worker('a', log)))).detail, { why: 'already_present' })
     t.strictSame(await tree.terminateChild('a'), { ok: true })
     t.equal(actors.table.size, 2, 'the wait is over')
     await move(100)

@@ -136,11 +136,11 @@ export type SupervisorDef = ActorDef<
   {}
 >
 
-const RESTART_CHECKS = { intensity: isObject, backoff: isObject }
 const SPEC_CHECKS = {
   strategy: oneOf('one_for_one', 'one_for_all', 'rest_for_one'),
   autoShutdown: oneOf('never', 'any_significant', 'all_significant'),
-  ...RESTART_CHECKS,
+  intensity: isObject,
+  backoff: isObject,
   children: arrayOf(isObject),
 }
 
@@ -149,15 +149,10 @@ const SPEC_CHECKS = {
  * its parent. Resolves when all its children have started; rejects with `ERR_START` when one has not.
  */
 export async function startSupervisor(host: Node | Speaker, spec: SupervisorSpec): Promise<SupervisorRef> {
-  return supervisorOf(await startTree(host, supervisor(spec), 'supervisor'))
+  const def = supervisor(spec)
+  const started = host.spawn(def, undefined, treeOptions(host))
+  return supervisorOf(await started.catch(error => throwFailedStart('supervisor', error)))
 }
-
-export const startTree = (
-  host: Node | Speaker,
-  def: SupervisorDef,
-  what: string,
-): Promise<ActorRef<SupervisorDef>> =>
-  host.spawn(def, undefined, treeOptions(host)).catch(error => throwFailedStart(what, error))
 
 /** Each child has its own deadline, so the tree has none. */
 export const treeOptions = (host: Node | Speaker): SpawnOptions => ({
@@ -277,9 +272,9 @@ async function startChild(
   const spec = specIn(payload)
   const known = tree.byId(spec.id)
   if (known === undefined) return startedBy(await tree.add(spec.id, spec))
-  return known.status === 'stopped'
-    ? { ok: false, why: 'already_present' }
-    : { ok: false, why: 'already_started', pid: known.pid }
+  return known.status === 'running'
+    ? { ok: false, why: 'already_started', pid: known.pid }
+    : { ok: false, why: 'already_present' }
 }
 
 const refused = <Why extends string>(why: Why): { readonly ok: false; readonly why: Why } => ({
