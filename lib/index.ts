@@ -84,7 +84,7 @@ export {
 export { createNode } from './node/node.js'
 export type { NodeOptions } from './node/options.js'
 export type { DownSignal, ExitSignal, NameOnNode, Sent, TimerSignal } from './process/mail.js'
-export type { Outcome } from './supervisor/answers.js'
+export type { ChildOutcome } from './supervisor/answers.js'
 export {
   defineRegistry,
   type Held,
@@ -127,6 +127,7 @@ export {
 export type { BackOff } from './supervisor/restart-back-off.js'
 export type { AutoShutdown, Strategy } from './supervisor/restart-plan.js'
 export {
+  type NameOptions,
   type SupervisorDef,
   type SupervisorRef,
   type SupervisorSpec,

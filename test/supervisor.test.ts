@@ -8,6 +8,7 @@ import { createRealRuntime } from '../lib/runtime/real-runtime.js'
 import { startApplication } from '../lib/supervisor/application.js'
 import { type ChildOptions, child, isRestarted, isSupervisor } from '../lib/supervisor/child-spec.js'
 import {
+  type DynamicSupervisorDef,
   dynamicSupervisor,
   dynamicSupervisorOf,
   startDynamicSupervisor,
@@ -947,6 +948,21 @@ t.test('a supervisor inside a tree is reached through its name', async t => {
   t.ok(node.isAlive(ref.pid))
   const room = await dynamicSupervisorOf(node.named('rooms', rooms)).startChild(child(plain))
   t.ok(node.isAlive(room.pid))
+})
+
+t.test('a supervisor may have a name, by which others find it', async t => {
+  const { node } = await bareNode(t)
+  const tree = await startSupervisor(node, { children: [] }, { name: 'tree', scope: 'node' })
+  const pool = await startDynamicSupervisor(node, {}, { name: 'pool', scope: 'node' })
+  t.equal(supervisorOf(node.named('tree')).pid, tree.pid)
+  t.equal(dynamicSupervisorOf(node.named<DynamicSupervisorDef>('pool')).pid, pool.pid)
+  await t.rejects(startSupervisor(node, { children: [] }, { name: 'pool', scope: 'node' }), {
+    code: 'ERR_ALREADY_STARTED',
+  })
+  const start = startSupervisor as (of: Node, spec: SupervisorSpec, options: object) => Promise<unknown>
+  await t.rejects(start(node, { children: [] }, { nme: 'x' }), {
+    message: 'startSupervisor: unknown option "nme"; expected one of name, scope',
+  })
 })
 
 t.test('from another node a supervisor can be asked and told, but not given code', async t => {

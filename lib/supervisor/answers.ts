@@ -11,7 +11,9 @@ import type { ChildSpec } from './child-spec.js'
 import type { Child, Failure } from './tree.js'
 
 /** Whether it was done, or why there was nothing that could be done. */
-export type Outcome<Why extends string> = { readonly ok: true } | { readonly ok: false; readonly why: Why }
+export type ChildOutcome<Why extends string> =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly why: Why }
 
 /** A child that was started; without a pid it had nothing to start. */
 export type Started = { readonly ok: true; readonly pid: Pid | undefined }

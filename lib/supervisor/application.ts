@@ -77,7 +77,7 @@ export async function startApplication<const Name extends string>(
 ): Promise<ApplicationRef> {
   const { order, def } = application(spec)
   const root = supervisorOf(
-    await host.spawn(def, undefined, treeOptions(host)).catch(error => throwFailedPart(error)),
+    await host.spawn(def, undefined, treeOptions(host, 'application')).catch(error => throwFailedPart(error)),
   )
   return {
     pid: root.pid,

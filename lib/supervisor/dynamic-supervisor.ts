@@ -21,8 +21,8 @@ import type { ExitReason } from '../base/reasons.js'
 import { Uncopied } from '../process/mail.js'
 import {
   answer,
+  type ChildOutcome,
   type NotStarted,
-  type Outcome,
   refFrom,
   refusalOf,
   type Started,
@@ -31,7 +31,7 @@ import {
 } from './answers.js'
 import { type ChildSpec, checkChild, kSupervisor } from './child-spec.js'
 import type { BackOff } from './restart-back-off.js'
-import { keeping, patiently, restartOptions, treeOptions } from './supervisor.js'
+import { keeping, type NameOptions, patiently, restartOptions, treeOptions } from './supervisor.js'
 import { type ChildCounts, type ChildInfo, Tree, type TreeOptions } from './tree.js'
 
 export interface DynamicSupervisorSpec<Extra extends readonly unknown[] = readonly []> {
@@ -65,7 +65,7 @@ export interface DynamicSupervisorRef<Extra extends readonly unknown[] = readonl
    */
   startChild<D extends AnyActor>(spec: ChildSpec<D, Extra>, options?: WaitOptions): Promise<ActorRef<D>>
   /** Stops a child, or the wait for its restart, and forgets it. */
-  terminateChild(pid: Pid, options?: WaitOptions): Promise<Outcome<'not_found'>>
+  terminateChild(pid: Pid, options?: WaitOptions): Promise<ChildOutcome<'not_found'>>
   /** Stops the children side by side, then the supervisor, with `reason` (default `'normal'`). */
   stop(reason?: ExitReason, options?: WaitOptions): Promise<void>
 }
@@ -83,7 +83,7 @@ export type DynamicSupervisorDef<Extra extends readonly unknown[] = readonly []>
     whichChildren: readonly ChildInfo<undefined>[]
     countChildren: ChildCounts
     startChild: Promise<Started | NotStarted>
-    terminateChild: Promise<Outcome<'not_found'>>
+    terminateChild: Promise<ChildOutcome<'not_found'>>
   },
   {}
 >
@@ -98,18 +98,20 @@ const SPEC_CHECKS = {
 
 /**
  * Starts a dynamic supervisor: from a node it stands alone, from a context or a process function it is linked to that
- * process, its parent.
+ * process, its parent. Rejects with `ERR_ALREADY_STARTED` when the name is taken.
  *
  * ```ts
- * const rooms = await startDynamicSupervisor(node, { maxChildren: 1_000 })
+ * const rooms = await startDynamicSupervisor(node, { maxChildren: 1_000 }, { name: 'rooms', scope: 'node' })
  * const hall = await rooms.startChild(child(room, { args: 'hall', restart: 'transient' }))
  * ```
  */
 export async function startDynamicSupervisor<Extra extends readonly unknown[] | [] = readonly []>(
   host: Node | Speaker,
   spec: DynamicSupervisorSpec<Extra> = {},
+  options?: NameOptions,
 ): Promise<DynamicSupervisorRef<Extra>> {
-  return dynamicSupervisorOf(await host.spawn(dynamicSupervisor(spec), undefined, treeOptions(host)))
+  const spawnOptions = treeOptions(host, 'startDynamicSupervisor', options)
+  return dynamicSupervisorOf(await host.spawn(dynamicSupervisor(spec), undefined, spawnOptions))
 }
 
 /** A dynamic supervisor as a definition, to be the child of another: `child(dynamicSupervisor(), { id })`. */

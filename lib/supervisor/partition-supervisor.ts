@@ -95,7 +95,7 @@ export async function startPartitionSupervisor<D extends AnyActor>(
   spec: PartitionSupervisorSpec<D>,
 ): Promise<PartitionSupervisorRef<D>> {
   const def = partitionSupervisor(spec)
-  const options = { ...treeOptions(host), name: spec.name, scope: 'node' } as const
+  const options = treeOptions(host, 'partitionSupervisor', { name: spec.name, scope: 'node' })
   await host.spawn(def, undefined, options).catch(error => throwFailedStart('partitionSupervisor', error))
   return partitionsOf(host, spec.name, def)
 }

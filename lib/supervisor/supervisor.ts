@@ -36,8 +36,8 @@ import type { ExitReason } from '../base/reasons.js'
 import { Uncopied } from '../process/mail.js'
 import {
   answer,
+  type ChildOutcome,
   type NotStarted,
-  type Outcome,
   pidFrom,
   refFrom,
   refusalOf,
@@ -92,7 +92,7 @@ export interface SupervisorRef {
    */
   startChild<D extends AnyActor>(spec: ChildSpec<D>, options?: WaitOptions): Promise<ActorRef<D>>
   /** Stops a child and keeps its spec, unless it is temporary. Also `ok` when it does not run. */
-  terminateChild(id: string, options?: WaitOptions): Promise<Outcome<'not_found'>>
+  terminateChild(id: string, options?: WaitOptions): Promise<ChildOutcome<'not_found'>>
   /**
    * Starts a child that does not run; no pid: it had nothing to start. Rejects with `ERR_START` when it does not
    * start; its spec is kept.
@@ -104,7 +104,10 @@ export interface SupervisorRef {
     { readonly ok: true; readonly pid: Pid | undefined } | Refused<'running' | 'restarting' | 'not_found'>
   >
   /** Forgets a child that does not run. */
-  deleteChild(id: string, options?: WaitOptions): Promise<Outcome<'running' | 'restarting' | 'not_found'>>
+  deleteChild(
+    id: string,
+    options?: WaitOptions,
+  ): Promise<ChildOutcome<'running' | 'restarting' | 'not_found'>>
   /**
    * Stops the children in reverse order, then the supervisor, with `reason` (default `'normal'`). Rejects with
    * `ERR_NOPROC` when it has ended before.
@@ -112,7 +115,7 @@ export interface SupervisorRef {
   stop(reason?: ExitReason, options?: WaitOptions): Promise<void>
 }
 
-type Refused<Why extends string> = Exclude<Outcome<Why>, { ok: true }>
+type Refused<Why extends string> = Exclude<ChildOutcome<Why>, { ok: true }>
 
 export type SupervisorDef = ActorDef<
   'supervisor',
@@ -129,13 +132,17 @@ export type SupervisorDef = ActorDef<
     whichChildren: readonly ChildInfo[]
     countChildren: ChildCounts
     startChild: Promise<Started | NotStarted>
-    terminateChild: Promise<Outcome<'not_found'>>
+    terminateChild: Promise<ChildOutcome<'not_found'>>
     restartChild: Promise<Started | NotStarted | Refused<'running' | 'restarting' | 'not_found'>>
-    deleteChild: Outcome<'running' | 'restarting' | 'not_found'>
+    deleteChild: ChildOutcome<'running' | 'restarting' | 'not_found'>
   },
   {}
 >
 
+/** The name of a supervisor, by which `supervisorOf` and its like find it. */
+export type NameOptions = Pick<SpawnOptions, 'name' | 'scope'>
+
+const NAME_CHECKS = { name: isString, scope: oneOf('cluster', 'node') }
 const SPEC_CHECKS = {
   strategy: oneOf('one_for_one', 'one_for_all', 'rest_for_one'),
   autoShutdown: oneOf('never', 'any_significant', 'all_significant'),
@@ -146,19 +153,24 @@ const SPEC_CHECKS = {
 
 /**
  * Starts a supervisor: from a node it stands alone, from a context or a process function it is linked to that process,
- * its parent. Resolves when all its children have started; rejects with `ERR_START` when one has not.
+ * its parent. Resolves when all its children have started; rejects with `ERR_START` when one has not, with
+ * `ERR_ALREADY_STARTED` when the name is taken.
  */
-export async function startSupervisor(host: Node | Speaker, spec: SupervisorSpec): Promise<SupervisorRef> {
+export async function startSupervisor(
+  host: Node | Speaker,
+  spec: SupervisorSpec,
+  options?: NameOptions,
+): Promise<SupervisorRef> {
   const def = supervisor(spec)
-  const started = host.spawn(def, undefined, treeOptions(host))
+  const started = host.spawn(def, undefined, treeOptions(host, 'startSupervisor', options))
   return supervisorOf(await started.catch(error => throwFailedStart('supervisor', error)))
 }
 
-/** Each child has its own deadline, so the tree has none. */
-export const treeOptions = (host: Node | Speaker): SpawnOptions => ({
-  link: 'link' in host,
-  timeoutMs: WAIT_MS_MAX,
-})
+/** How a supervisor is spawned. Each child has its own deadline, so the tree has none. */
+export function treeOptions(host: Node | Speaker, where: string, options?: NameOptions): SpawnOptions {
+  checkOptions(where, options, NAME_CHECKS)
+  return { ...options, link: 'link' in host, timeoutMs: WAIT_MS_MAX }
+}
 
 /** A supervisor as a definition, to be the child of another: `child(supervisor(spec), { id })`. */
 export const supervisor = (spec: SupervisorSpec): SupervisorDef => supervisorAt('supervisor', spec)
