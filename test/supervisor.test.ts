@@ -910,7 +910,7 @@ t.test(
       },
     })
     const tree = await startSupervisor(node, { children: [] })
-    const pool = await startDynamicSupervisor(node)
+    const pool = await startDynamicSupervisor(node, {}, { name: 'pool', scope: 'node' })
     for (const one of [tree, pool] as const) {
       const ref = await one.startChild(child(fussy, { args: false }))
       t.ok(node.isAlive(ref.pid))
@@ -922,17 +922,20 @@ t.test(
     }
     await tree.terminateChild('fussy')
     t.match(await tree.restartChild('fussy'), { ok: true })
-    const raw = node.whereis('pool') ?? (await named(node, pool.pid))
-    const call = raw.call as (tag: string, payload: unknown) => Promise<unknown>
-    t.match(await call.call(raw, 'startChild', { def: 1 }), { ok: false, why: 'bad_spec' })
-    for (const junk of [undefined, 'nobody', parsePid('<b.0000000000ab.7>')])
-      t.strictSame(await call.call(raw, 'terminateChild', junk), { ok: false, why: 'not_found' })
+    const raw = node.whereis('pool') as NonNullable<ReturnType<Node['whereis']>>
+    const tell = (tag: string, payload: unknown): Promise<unknown> =>
+      (raw.call as (tag: string, payload: unknown) => Promise<unknown>).call(raw, tag, payload)
+    t.strictSame(await tell('startChild', { value: 1 }), {
+      ok: false,
+      why: 'bad_spec',
+      message: `startChild: expected a spec through a supervisor's ref, got an object with key "value"`,
+    })
+    const [own] = await pool.whichChildren()
+    const elsewhere = parsePid(String(own?.pid).replace(/^<\w+\./, '<b.'))
+    t.type(elsewhere, 'object', 'another node may have the same serial')
+    for (const junk of [undefined, 'nobody', elsewhere])
+      t.strictSame(await tell('terminateChild', junk), { ok: false, why: 'not_found' })
     t.equal((await pool.countChildren()).active, 1, 'it lives')
-
-    async function named(of: Node, pid: Pid) {
-      await of.register('pool', pid, { scope: 'node' })
-      return of.whereis('pool') as NonNullable<ReturnType<Node['whereis']>>
-    }
   },
 )
 
