@@ -84,7 +84,6 @@ export {
 export { createNode } from './node/node.js'
 export type { NodeOptions } from './node/options.js'
 export type { DownSignal, ExitSignal, NameOnNode, Sent, TimerSignal } from './process/mail.js'
-export type { ChildOutcome } from './supervisor/answers.js'
 export {
   defineRegistry,
   type Held,
@@ -94,6 +93,7 @@ export {
   type RegistryOptions,
   via,
 } from './registry/registry.js'
+export type { ChildOutcome } from './supervisor/answers.js'
 export {
   type ApplicationPart,
   type ApplicationRef,

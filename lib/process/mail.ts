@@ -38,18 +38,6 @@ export class Cast extends Mail {
 }
 
 /**
- * A payload that is code, such as a child spec: between processes of one node it is handed on as it is, even where
- * others are copied; a codec refuses it like every instance of a class.
- */
-export class Uncopied<T> {
-  readonly value: T
-
-  constructor(value: T) {
-    this.value = value
-  }
-}
-
-/**
  * A call that waits for its answer: the first of `reply` and `fail` settles it, everything later is dropped. A
  * process that dies fails the requests in its mailbox, the one it was handling and those it promised to answer later.
  */

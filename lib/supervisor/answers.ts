@@ -1,12 +1,12 @@
 /** What a supervisor answers to those who start and stop children of it, and what its callers make of that. */
 import type { ActorRef, Context } from '../actor/api.js'
 import type { AnyActor } from '../actor/define.js'
+import { Handover } from '../actor/handover.js'
 import { besideRef } from '../actor/refs.js'
 import { startError } from '../actor/starter.js'
 import { show, TroupeError } from '../base/errors.js'
 import type { Pid } from '../base/ids.js'
 import type { ExitReason } from '../base/reasons.js'
-import { Uncopied } from '../process/mail.js'
 import type { ChildSpec } from './child-spec.js'
 import type { Child, Failure } from './tree.js'
 
@@ -26,7 +26,7 @@ export type NotStarted =
 
 /** The spec in a call to start a child. Throws `TypeError` for what did not come through a supervisor's ref. */
 export function specIn(payload: unknown): ChildSpec {
-  if (payload instanceof Uncopied) return payload.value as ChildSpec
+  if (payload instanceof Handover) return payload.code as ChildSpec
   throw new TypeError(`startChild: expected a spec through a supervisor's ref, got ${show(payload)}`)
 }
 

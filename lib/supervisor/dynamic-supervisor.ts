@@ -5,6 +5,7 @@
  */
 import type { ActorRef, InitContext, Node, RestartIntensity, Speaker } from '../actor/api.js'
 import { type ActorDef, type AnyActor, defineActor } from '../actor/define.js'
+import { Handover } from '../actor/handover.js'
 import { show } from '../base/errors.js'
 import { Pid } from '../base/ids.js'
 import {
@@ -18,7 +19,6 @@ import {
   type WaitOptions,
 } from '../base/options.js'
 import type { ExitReason } from '../base/reasons.js'
-import { Uncopied } from '../process/mail.js'
 import {
   answer,
   type ChildOutcome,
@@ -76,7 +76,7 @@ export type DynamicSupervisorDef<Extra extends readonly unknown[] = readonly []>
   {
     whichChildren: unknown
     countChildren: unknown
-    startChild: Uncopied<ChildSpec<AnyActor, Extra>>
+    startChild: Handover<ChildSpec<AnyActor, Extra>>
     terminateChild: Pid
   },
   {
@@ -142,7 +142,7 @@ const define = <Extra extends readonly unknown[]>(
     calls: {
       whichChildren: tree => tree.list(),
       countChildren: tree => tree.count(),
-      startChild: async (tree, payload: Uncopied<ChildSpec<AnyActor, Extra>>, ctx) => {
+      startChild: async (tree, payload: Handover<ChildSpec<AnyActor, Extra>>, ctx) => {
         const wrong = refusalOf(() => check(specIn(payload), options))
         if (wrong !== undefined) return wrong
         if (tree.size >= max) return { ok: false, why: 'max_children', max } as const
@@ -180,7 +180,7 @@ export const dynamicSupervisorOf = <Extra extends readonly unknown[]>(
   countChildren: options => ref.call('countChildren', undefined, options),
   startChild: async (spec, options) => {
     expect('startChild: spec', spec, isObject)
-    return refFrom(ref, spec, await ref.call('startChild', new Uncopied(spec), patiently(options)))
+    return refFrom(ref, spec, await ref.call('startChild', new Handover(spec, undefined), patiently(options)))
   },
   terminateChild: async (pid, options) => {
     expect('terminateChild: pid', pid, isPid)

@@ -9,6 +9,7 @@
  *  - A child is gone before the next one is stopped, and all are gone before the supervisor is.
  *  - It does one thing at a time: while a child starts or stops, its callers wait.
  */
+import { isNameOrVia } from '../actor/actors.js'
 import type {
   ActorRef,
   Context,
@@ -20,6 +21,7 @@ import type {
   Speaker,
 } from '../actor/api.js'
 import { type ActorDef, type AnyActor, defineActor } from '../actor/define.js'
+import { Handover } from '../actor/handover.js'
 import type { Pid } from '../base/ids.js'
 import { WAIT_MS_MAX } from '../base/limits.js'
 import {
@@ -33,7 +35,6 @@ import {
   type WaitOptions,
 } from '../base/options.js'
 import type { ExitReason } from '../base/reasons.js'
-import { Uncopied } from '../process/mail.js'
 import {
   answer,
   type ChildOutcome,
@@ -123,7 +124,7 @@ export type SupervisorDef = ActorDef<
   {
     whichChildren: unknown
     countChildren: unknown
-    startChild: Uncopied<ChildSpec>
+    startChild: Handover<ChildSpec>
     terminateChild: string
     restartChild: string
     deleteChild: string
@@ -142,7 +143,7 @@ export type SupervisorDef = ActorDef<
 /** The name of a supervisor, by which `supervisorOf` and its like find it. */
 export type NameOptions = Pick<SpawnOptions, 'name' | 'scope'>
 
-const NAME_CHECKS = { name: isString, scope: oneOf('cluster', 'node') }
+const NAME_CHECKS = { name: isNameOrVia, scope: oneOf('cluster', 'node') }
 const SPEC_CHECKS = {
   strategy: oneOf('one_for_one', 'one_for_all', 'rest_for_one'),
   autoShutdown: oneOf('never', 'any_significant', 'all_significant'),
@@ -249,7 +250,7 @@ const define = (specs: readonly ChildSpec[], options: TreeOptions): SupervisorDe
     calls: {
       whichChildren: tree => tree.list(),
       countChildren: tree => tree.count(),
-      startChild: async (tree, payload: Uncopied<ChildSpec>, ctx) =>
+      startChild: async (tree, payload: Handover<ChildSpec>, ctx) =>
         answer(ctx, await startChild(tree, payload, options)),
       terminateChild: async (tree, id: string) => {
         const known = tree.byId(id)
@@ -317,7 +318,7 @@ export const supervisorOf = (ref: ActorRef<SupervisorDef>): SupervisorRef => ({
   countChildren: options => ref.call('countChildren', undefined, options),
   startChild: async (spec, options) => {
     expect('startChild: spec', spec, isObject)
-    return refFrom(ref, spec, await ref.call('startChild', new Uncopied(spec), patiently(options)))
+    return refFrom(ref, spec, await ref.call('startChild', new Handover(spec, undefined), patiently(options)))
   },
   terminateChild: async (id, options) => {
     expect('terminateChild: id', id, isString)
