@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import t, { type Test } from 'tap'
 import type { ActorProcess } from '../lib/actor/actor-process.js'
 import type { InitContext, Node } from '../lib/actor/api.js'
@@ -1139,6 +1140,7 @@ t.test(
     const spec = { name: 'parts', child: (n: number) => child(numbered, { args: n }) }
     const parts = await startPartitionSupervisor(node, spec)
     t.equal(parts.partitions, 3)
+    t.equal(createRealRuntime().host.cores, availableParallelism())
     t.strictSame(
       (await parts.whichChildren()).map(({ id, definition }) => [id, definition]),
       [2, 1, 0].map(id => [id, 'numbered']),
