@@ -5,6 +5,7 @@ import type { InitContext, Node } from '../lib/actor/api.js'
 import { defineActor } from '../lib/actor/define.js'
 import { FunctionProcess } from '../lib/actor/function-process.js'
 import { type Pid, parsePid } from '../lib/base/ids.js'
+import { defineMachine, go, stay } from '../lib/index.js'
 import { createRealRuntime } from '../lib/runtime/real-runtime.js'
 import { startApplication } from '../lib/supervisor/application.js'
 import { type ChildOptions, child, isRestarted, isSupervisor } from '../lib/supervisor/child-spec.js'
@@ -985,6 +986,24 @@ t.test('from another node a supervisor can be asked and told, but not given code
   t.match(await mesh.run(afar.restartChild('plain')), { ok: true, pid: { node: 'a' } })
   t.strictSame(await mesh.run(afar.countChildren()), { specs: 1, active: 1, supervisors: 0, workers: 1 })
   await mesh.stop()
+})
+
+t.test('a state machine is a child like any other', async t => {
+  const { family, actors, node } = setUp(t)
+  const lamp = defineMachine('lamp', {
+    init: (watts: number) => ({ watts }),
+    initial: 'off',
+    states: { off: { casts: { press: () => go('on') } }, on: {} },
+    any: { calls: { watts: data => stay({ reply: data.watts }) } },
+  })
+  const tree = await family({ children: [] })
+  const ref = await tree.startChild(child(lamp, { args: 40 }))
+  const watts: number = await ref.call('watts')
+  t.equal(watts, 40)
+  actors.table.exit(node.self, ref.pid, 'kill')
+  const [info] = await tree.whichChildren()
+  t.match(info, { id: 'lamp', type: 'worker', definition: 'lamp' })
+  t.not(info?.pid, ref.pid)
 })
 
 t.test('what a supervisor keeps can be read from outside, without asking it', async t => {
