@@ -164,7 +164,7 @@ const define = (spec: PartitionSupervisorSpec, options: TreeOptions): PartitionS
 
 const nameOf = (name: string, partition: number): string => `${name}/${partition}`
 
-/** The spec of one partition. A temporary one would leave a hole that keys still point to. */
+/** The spec of one partition. A temporary one would be forgotten, and keys are divided by the number of specs. */
 function specOf({ name, child }: PartitionSupervisorSpec, partition: number): ChildSpec {
   const given = typeof child === 'function' ? child(partition) : child
   const where = 'partitionSupervisor: child'
