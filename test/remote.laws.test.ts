@@ -69,7 +69,13 @@ function makeWorld() {
   const runtime = {
     clock: hand.clock,
     loop: { soon: defer, later: defer, turnEnd() {}, lag: () => 0, hold: () => () => {} },
-    host: { hostname: 'test', cores: 4, warn() {}, onUnhandledRejection: () => () => {} },
+    host: {
+      hostname: 'test',
+      cores: 4,
+      startThread: () => ({ result: Promise.resolve(), end() {} }),
+      warn() {},
+      onUnhandledRejection: () => () => {},
+    },
   }
   const turn = (): void => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) next()

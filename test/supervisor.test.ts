@@ -1358,7 +1358,12 @@ t.test('specs that are wrong are refused by name', async t => {
 
 // The family.
 
-const silentHost = { hostname: 'test', warn: () => {}, onUnhandledRejection: () => () => {} }
+const silentHost = {
+  hostname: 'test',
+  warn: () => {},
+  startThread: () => ({ result: Promise.resolve(), end: () => {} }),
+  onUnhandledRejection: () => () => {},
+}
 
 const behaviour = (id: string, log: string[]): Behaviour => ({ id, log })
 

@@ -15,7 +15,7 @@ import {
   WAIT_CHECKS,
 } from '../base/options.js'
 import type { ExitReason } from '../base/reasons.js'
-import type { Loop, Runtime } from '../base/runtime.js'
+import type { Host, Loop, Runtime } from '../base/runtime.js'
 import { checkName } from '../process/local-names.js'
 import {
   Cast,
@@ -138,6 +138,7 @@ export class Actors {
   readonly table: ProcessTable
   readonly loop: Loop
   readonly cores: number
+  readonly host: Host
   /** Stands for code outside of processes. */
   readonly outside: Pid
   readonly #hooks: ActorHooks
@@ -157,6 +158,7 @@ export class Actors {
     if (options.remote !== undefined) this.table.remote = options.remote
     this.loop = options.runtime.loop
     this.cores = options.runtime.host.cores
+    this.host = options.runtime.host
     this.outside = options.ids.newPid()
     this.#hooks = options.hooks
     this.#node = options.node
@@ -171,6 +173,13 @@ export class Actors {
   /** Whose name a ref speaks in that is bound to `bound`. */
   speakerOf(bound: Process | undefined): Process | undefined {
     return bound ?? this.#attribution?.current() ?? this.table.scheduler.running
+  }
+
+  /** Between processes of one node nothing is copied, unless a test asks for it; code never is. */
+  #copied(value: unknown, where: string): unknown {
+    const { copyLocal } = this.table
+    if (copyLocal === undefined) return value
+    return value instanceof Handover ? value.copied(copyLocal) : copyLocal(value, where)
   }
 
   #pidOf(speaker: Process | undefined): Pid {
@@ -268,11 +277,7 @@ export class Actors {
         expectTag('cast', tag)
         throw unknownTag(process.kind, 'cast', tag)
       }
-      const { copyLocal } = this.table
-      return this.table.push(
-        process,
-        new Cast(tag, copyLocal === undefined ? payload : copyLocal(payload, 'payload')),
-      )
+      return this.table.push(process, new Cast(tag, this.#copied(payload, 'payload')))
     }
     expectTag('cast', tag)
     if (!this.table.isHere(to))
@@ -299,7 +304,7 @@ export class Actors {
     const { copyLocal, calls } = this.table
     if (process !== undefined && copyLocal !== undefined) {
       try {
-        payload = payload instanceof Handover ? payload.copied(copyLocal) : copyLocal(payload, 'payload')
+        payload = this.#copied(payload, 'payload')
       } catch (error) {
         return Promise.reject(error)
       }
@@ -402,8 +407,7 @@ export class Actors {
     args: unknown,
     options: Omit<StartOptions, 'parent'>,
   ): Promise<PinnedRef> {
-    const { copyLocal } = this.table
-    const copied = copyLocal === undefined ? args : copyLocal(args, 'args')
+    const copied = this.#copied(args, 'args')
     const { name, link, monitor, claim, started, timeoutMs, signal } = options
     const parent = speaker?.pid
     const child = this.start(def, copied, { parent, name, link, monitor, claim, started, timeoutMs, signal })
@@ -618,9 +622,11 @@ export class Actors {
 
   // Telling.
 
-  /** Adds to a gauge or counter that `stats` shows from then on: for what is built on this room. */
-  count(name: string, by: number): void {
-    this.#counts.set(name, (this.#counts.get(name) ?? 0) + by)
+  /** Adds to a gauge or counter that `stats` shows from then on: for what is built on this room. Returns what it is. */
+  count(name: string, by: number): number {
+    const total = (this.#counts.get(name) ?? 0) + by
+    this.#counts.set(name, total)
+    return total
   }
 
   /** `process` is about to end by a fault of its own. */

@@ -23,6 +23,7 @@ import type {
   Via,
 } from './api.js'
 import type { AnyActor, SpawnRest } from './define.js'
+import { type Inside, kInside } from './inside.js'
 import { boundTo, typed, type UntypedRef } from './refs.js'
 
 const FLUSH = { flush: isBoolean }
@@ -43,6 +44,10 @@ export abstract class ProcessSpeaker<P extends Process> implements Speaker {
   constructor(actors: Actors, process: P) {
     this.#actors = actors
     this.#process = process
+  }
+
+  get [kInside](): Inside {
+    return { actors: this.#actors, process: this.process }
   }
 
   /** For the subclass: whose name it speaks in. No field, so that nobody who lists or prints it comes upon it. */

@@ -15,6 +15,10 @@ export interface Limits {
   readonly pendingCallsMax: number
   /** Uses of one ref to a name that wait for its next holder. Full: calls reject with `ERR_BUSY`, messages are `'full'`. */
   readonly nameWaitersMax: number
+  /** Results of one ordered stream that wait for that of an earlier item. Full: no further item is started. */
+  readonly streamResultsMax: number
+  /** Threads of one node that run functions. Full: `runInWorker` rejects with `ERR_BUSY`. */
+  readonly threadsMax: number
   /** Names, cluster-wide, held by processes of one node. Full: registration is refused. */
   readonly namesMax: number
   /** Entries and metadata of one registry on one node. Full: `register` throws `ERR_BUSY`. */
@@ -75,6 +79,8 @@ export const LIMITS: Limits = Object.freeze({
   perProcessMax: 1_048_576,
   pendingCallsMax: 1_048_576,
   nameWaitersMax: 1_024,
+  streamResultsMax: 65_536,
+  threadsMax: 64,
   namesMax: 262_144,
   registryEntriesMax: 1_048_576,
   eventHandlersMax: 4_096,

@@ -139,12 +139,29 @@ export interface Runtime {
   readonly host: Host
 }
 
+/** An export of a module and its arguments, which are cloned. */
+export interface ThreadJob {
+  /** The module's URL, as text. */
+  readonly module: string
+  readonly name: string
+  readonly args: readonly unknown[]
+}
+
+export interface ThreadRun {
+  /** What the function returned, cloned; rejects with what it threw, and when the thread was ended. */
+  readonly result: Promise<unknown>
+  /** Ends the thread, whatever it does. Idempotent. */
+  end(): void
+}
+
 /** The operating-system process that a node lives in. */
 export interface Host {
   /** The machine's name, for a node that was given none. */
   readonly hostname: string
   /** Cores that this process may use: how many partitions are worth while. */
   readonly cores: number
+  /** Runs a function in a thread of its own. A simulated node has none. */
+  startThread(job: ThreadJob): ThreadRun
   /** Writes one line for people, to standard error. */
   warn(line: string): void
   /**

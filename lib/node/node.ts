@@ -20,6 +20,7 @@ import type {
   Via,
 } from '../actor/api.js'
 import type { AnyActor, SpawnRest } from '../actor/define.js'
+import { type Inside, kInside } from '../actor/inside.js'
 import { refExtensions } from '../actor/ref-extensions.js'
 import { STOP, typed } from '../actor/refs.js'
 import { show, TroupeError } from '../base/errors.js'
@@ -239,6 +240,11 @@ class TroupeNode implements Node {
   }
 
   // ---- processes ----
+
+  get [kInside](): Inside {
+    this.#running('processes')
+    return { actors: this.#actors, process: undefined }
+  }
 
   get self(): Pid {
     return this.#actors.outside

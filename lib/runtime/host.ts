@@ -12,7 +12,8 @@
  */
 import { availableParallelism, hostname } from 'node:os'
 import { show } from '../base/errors.js'
-import type { Host } from '../base/runtime.js'
+import type { Host, ThreadJob, ThreadRun } from '../base/runtime.js'
+import { startThread } from './thread.js'
 
 type Take = (reason: unknown, promise: Promise<unknown>) => boolean
 
@@ -28,6 +29,10 @@ const isDispatcher = (listener: object): listener is Dispatcher => kHooks in lis
 export class RealHost implements Host {
   readonly hostname: string = hostname()
   readonly cores: number = availableParallelism()
+
+  startThread(job: ThreadJob): ThreadRun {
+    return startThread(job)
+  }
 
   warn(line: string): void {
     process.stderr.write(`${line.replaceAll('\n', '\\n')}\n`)

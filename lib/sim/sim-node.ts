@@ -10,6 +10,7 @@
  * but those soons; a paused node runs nothing and loses nothing; a dead one runs nothing ever again. Its clock runs at
  * a rate and from an origin of its own, and never fires early by its own reading.
  */
+import { TroupeError } from '../base/errors.js'
 import { RingQueue } from '../base/ring-queue.js'
 import type { Clock, Disk, Host, Loop, Resolver, Runtime, Timer, Transport } from '../base/runtime.js'
 import { WALL_START_MS } from './sim-clock.js'
@@ -244,6 +245,12 @@ export class SimNode {
     return {
       hostname: this.name,
       cores: 4,
+      startThread: () => {
+        throw new TroupeError(
+          'ERR_UNAVAILABLE',
+          'a simulated node has no threads: they know nothing of its time',
+        )
+      },
       warn: line => this.#world.record(this.name, 'warn', line),
       // Rejections are the real process's: the hook decides by itself whose they are.
       onUnhandledRejection: take => {

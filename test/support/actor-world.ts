@@ -56,6 +56,9 @@ export function world(t: Test, options: Partial<ActorsOptions> & { limits?: Limi
     host: {
       hostname: 'test',
       cores: 4,
+      startThread: () => {
+        throw new Error('no threads here')
+      },
       warn: () => {},
       onUnhandledRejection: (fn: Parameters<Runtime['host']['onUnhandledRejection']>[0]) => {
         rejected.add(fn)
