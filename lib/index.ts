@@ -1,4 +1,5 @@
 /** troupe: actors, links, monitors, supervision and names across Node.js processes. */
+export { Agent, type AgentDef, type AgentOf, type AgentOptions, defineAgent } from './actor/agent.js'
 export type {
   ActorRef,
   Asked,
@@ -136,3 +137,18 @@ export {
   supervisorOf,
 } from './supervisor/supervisor.js'
 export type { ChildCounts, ChildInfo } from './supervisor/tree.js'
+export type { TaskFunction } from './task/job.js'
+export type { TaskResult } from './task/outcome.js'
+export type { StreamOptions, ZippedResult } from './task/stream.js'
+export { type AsyncStream, Task, type YieldManyOptions } from './task/task.js'
+export {
+  type StartTaskOptions,
+  type SupervisedOptions,
+  startTaskSupervisor,
+  type TaskSupervisorDef,
+  type TaskSupervisorRef,
+  type TaskSupervisorSpec,
+  taskSupervisor,
+  taskSupervisorOf,
+} from './task/task-supervisor.js'
+export { runInWorker, type WorkerOptions } from './task/worker.js'

@@ -27,6 +27,7 @@ const RANKS: Readonly<Record<string, number>> = {
   registry: 3,
   machine: 3,
   remote: 4,
+  task: 4,
   cluster: 5,
   services: 6,
   observer: 6,

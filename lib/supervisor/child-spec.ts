@@ -84,7 +84,7 @@ const SHUTDOWN_MS_DEFAULT = 5_000
 
 const isId: Check = value =>
   value !== '' && isString(value) === undefined ? undefined : 'a string, not empty'
-const isShutdownMs: Check = value =>
+export const isShutdownMs: Check = value =>
   value === 'infinity' || value === 'brutal_kill' || isMs()(value) === undefined
     ? undefined
     : `milliseconds from 0 to ${WAIT_MS_MAX}, 'infinity' or 'brutal_kill'`
