@@ -1,5 +1,6 @@
 /**
- * Gathers everything written in one turn and hands it to the stream when the turn ends.
+ * Gathers what is written in one turn and hands it to the stream when the turn ends, or when there is much of it: bytes
+ * that leave while they are still in the processor's cache cost half of those that do not (measured, at 16 KiB).
  *
  *   slab  | handed out | gathered this turn | free |      large buffers go between, uncopied and in order
  *                      start                at               from the beginning once all that was handed out has left
@@ -12,6 +13,8 @@ import { COPY_BYTES_MAX } from './mesh.js'
 const SLAB_BYTES = 64 * 1_024
 /** Less room than this at the end of a slab is not worth keeping. */
 const ROOM_MIN = 4 * 1_024
+/** This much leaves without waiting for the end of the turn. */
+const MUCH_BYTES = 256 * 1_024
 /** A loop over the bytes costs less than a call into the runtime up to here. */
 const LOOP_BYTES_MAX = 64
 
@@ -27,6 +30,7 @@ export class SlabWriter {
   #start = 0
   #at = 0
   #ready: Buffer[] = []
+  #readyBytes = 0
   #scheduled = false
   #blocked = false
 
@@ -47,7 +51,7 @@ export class SlabWriter {
 
   /** Copies the first `length` bytes, at most `COPY_BYTES_MAX`. */
   copy(bytes: Buffer, length: number): void {
-    if (this.#at + length > this.#slab.length) this.#newSlab()
+    if (this.#at + length > this.#slab.length) this.#makeRoom(length)
     const at = this.#at
     const slab = this.#slab
     if (length <= LOOP_BYTES_MAX) for (let i = 0; i < length; i++) slab[at + i] = bytes[i]!
@@ -66,6 +70,8 @@ export class SlabWriter {
     }
     this.#cut()
     this.#ready.push(bytes)
+    this.#readyBytes += bytes.length
+    if (this.#readyBytes >= MUCH_BYTES) this.flush()
     this.schedule()
   }
 
@@ -86,12 +92,11 @@ export class SlabWriter {
     const ready = this.#ready
     if (ready.length === 0) return
     this.#ready = []
+    this.#readyBytes = 0
     if (!this.#stream.writeAll(ready)) this.#blocked = true
     // All of it is with the operating system: the slab is free again, from its beginning.
-    if (this.#stream.pendingBytes === 0) {
-      this.#start = 0
-      this.#at = 0
-    }
+    if (this.#stream.pendingBytes === 0) this.#begin(this.#slab)
+    else if (this.#slab.length - this.#at < ROOM_MIN) this.#begin(NOTHING)
   }
 
   #onTurnEnd(): void {
@@ -100,19 +105,24 @@ export class SlabWriter {
     this.flush()
   }
 
-  #newSlab(): void {
+  /** The slab is full: it leaves, or another takes its place. */
+  #makeRoom(length: number): void {
+    this.flush()
+    if (this.#at + length <= this.#slab.length) return
     this.#cut()
-    this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
+    this.#begin(Buffer.allocUnsafeSlow(SLAB_BYTES))
+  }
+
+  #begin(slab: Buffer): void {
+    this.#slab = slab
     this.#start = 0
     this.#at = 0
   }
 
   #cut(): void {
-    if (this.#at > this.#start) this.#ready.push(this.#slab.subarray(this.#start, this.#at))
+    if (this.#at === this.#start) return
+    this.#ready.push(this.#slab.subarray(this.#start, this.#at))
+    this.#readyBytes += this.#at - this.#start
     this.#start = this.#at
-    if (this.#slab.length - this.#at >= ROOM_MIN) return
-    this.#slab = NOTHING
-    this.#start = 0
-    this.#at = 0
   }
 }
