@@ -14,6 +14,8 @@ export type {
   NodeEvents,
   NodeHealth,
   NodeStats,
+  Overrun,
+  ProcessBranch,
   ProcessInfo,
   ReceiveOptions,
   RestartIntensity,
@@ -26,6 +28,17 @@ export type {
   Via,
   ViaName,
 } from './actor/api.js'
+export type {
+  Debug,
+  Inspected,
+  MailShown,
+  ProcessDetails,
+  ProcessStatus,
+  StateOptions,
+  Trace,
+  TraceEvent,
+  TraceOptions,
+} from './actor/debug.js'
 export {
   type ActorDef,
   type ActorSpec,

@@ -23,6 +23,7 @@ import type { AnyActor, AnySpec, Handler } from './define.js'
 import { STOP } from './refs.js'
 import { isThenable, LATER, Promises } from './replies.js'
 import type { Starter } from './starter.js'
+import { answer, isInquiry, isSystemTag } from './system-requests.js'
 
 /** A definition, as one node runs it. */
 export class ActorKind {
@@ -38,6 +39,17 @@ export class ActorKind {
     this.spec = spec
     this.calls = new Map(Object.entries(spec.calls ?? {}))
     this.casts = new Map(Object.entries(spec.casts ?? {}))
+  }
+
+  /** A state for people to see. A hook of the user that fails hides the state, and nothing else. */
+  shown(state: unknown): unknown {
+    const { inspect } = this.spec
+    if (inspect === undefined) return state
+    try {
+      return inspect(state)
+    } catch (error) {
+      return `inspect failed: ${show(error)}`
+    }
   }
 }
 
@@ -57,7 +69,7 @@ class Effects {
   behaviour: unknown = undefined
 }
 
-class TimeoutMail extends Mail {
+export class TimeoutMail extends Mail {
   readonly timing: Timing
 
   constructor(timing: Timing) {
@@ -107,7 +119,7 @@ export class ActorProcess extends Process {
   }
 
   receive(mail: unknown): Wait {
-    if (this.effects?.timing !== undefined) this.#cancelTimeout(this.effects)
+    if (this.effects?.timing !== undefined && !isInquiry(mail)) this.#cancelTimeout(this.effects)
     this.mail = mail
     return mail instanceof Mail ? this.#mail(mail) : this.#plain(mail)
   }
@@ -116,9 +128,7 @@ export class ActorProcess extends Process {
     if (mail instanceof Request) return this.#call(mail)
     if (mail instanceof Cast) return this.#cast(mail)
     if (mail instanceof Encoded) return this.#encoded(mail)
-    if (mail instanceof ExitSignal && this.parent !== undefined && samePid(mail.pid, this.parent)) {
-      return this.#terminate(mail.reason)
-    }
+    if (mail instanceof ExitSignal && this.#isParents(mail)) return this.#terminate(mail.reason)
     if (mail instanceof ExitSignal || mail instanceof DownSignal || mail instanceof TimerSignal)
       return this.#info(mail)
     return mail instanceof TimeoutMail ? this.#timedOut(mail) : undefined
@@ -134,6 +144,16 @@ export class ActorProcess extends Process {
 
   override exitComing(from: Pid): void {
     if (this.parent !== undefined && samePid(from, this.parent)) this.context?.shutdownComing()
+  }
+
+  override heeds(mail: unknown): boolean {
+    return mail instanceof Request
+      ? isSystemTag(mail.tag)
+      : mail instanceof ExitSignal && this.#isParents(mail)
+  }
+
+  #isParents(signal: ExitSignal): boolean {
+    return this.parent !== undefined && samePid(signal.pid, this.parent)
   }
 
   ended(reason: ExitReason): void {
@@ -245,7 +265,7 @@ export class ActorProcess extends Process {
         return this.#silent()
       }
     }
-    if (request.tag === STOP) return this.#stop(request, payload)
+    if (isSystemTag(request.tag)) return this.#system(request, payload)
     const handler = this.kind.calls.get(request.tag)
     if (handler === undefined) {
       request.fail(unknownTag(this.kind, 'call', request.tag))
@@ -279,6 +299,17 @@ export class ActorProcess extends Process {
     }
     this.mail = undefined
     return this.effects === undefined ? undefined : this.#after()
+  }
+
+  #system(request: Request, payload: unknown): Wait {
+    if (request.tag === STOP) return this.#stop(request, payload)
+    const { kind } = this
+    answer(request, payload, {
+      debugged: () => kind.actors.debugged(this),
+      stateful: { process: this, shown: () => kind.shown(this.state) },
+      unknown: () => unknownTag(kind, 'call', request.tag),
+    })
+    return this.#silent()
   }
 
   /** A stop whose caller has given up meanwhile is none. */
@@ -334,11 +365,18 @@ export class ActorProcess extends Process {
 
   #armTimeout(effects: Effects, ms: number): void {
     effects.timeoutMs = undefined
-    if (this.hasMail) return // any message cancels it, and one is here
+    if (this.#hasMessage()) return // any message cancels it, and one is here
     const { table } = this.kind.actors
     effects.timing = table.timers.after(ms, timing => {
-      if (!this.hasMail) table.tell(this, new TimeoutMail(timing))
+      if (!this.#hasMessage()) table.tell(this, new TimeoutMail(timing))
     })
+  }
+
+  #hasMessage(): boolean {
+    const { mailbox } = this
+    if (mailbox === undefined || mailbox.length === 0) return false
+    for (const mail of mailbox) if (!isInquiry(mail)) return true
+    return false
   }
 
   #cancelTimeout(effects: Effects): void {

@@ -20,7 +20,6 @@ import { checkName } from '../process/local-names.js'
 import {
   Cast,
   DownSignal,
-  Encoded,
   ExitSignal,
   Mail,
   type NameOnNode,
@@ -29,7 +28,7 @@ import {
 } from '../process/mail.js'
 import { deadError } from '../process/monitors.js'
 import { timeoutError } from '../process/pending-calls.js'
-import { Phase, type Process } from '../process/process.js'
+import { type Debugged, Phase, type Process } from '../process/process.js'
 import {
   noprocError,
   type ProcessHooks,
@@ -50,10 +49,12 @@ import type {
   Via,
 } from './api.js'
 import { type Attribution, createAttribution } from './attribution.js'
+import { probingOf } from './debugging.js'
 import { type AnyActor, isDefinitionName, specOf } from './define.js'
 import { FunctionProcess } from './function-process.js'
 import { Handover } from './handover.js'
 import { NamedRef, PinnedRef, type RefOptions, STOP } from './refs.js'
+import { reportOf } from './shown.js'
 import { isAnyRef, isNameOnNode } from './speaker.js'
 import { Starter } from './starter.js'
 import { Address, shownName } from './via.js'
@@ -497,7 +498,10 @@ export class Actors {
     const process = new FunctionProcess(this.table.ids.newPid(), this, fn)
     this.#admit(process, options.name as string | Address | undefined)
     if (options.trapExit === true) process.trapping = true
-    if (options.link === true && speaker !== undefined) this.table.link(speaker, process.pid)
+    if (options.link === true && speaker !== undefined) {
+      process.parent = speaker.pid
+      this.table.link(speaker, process.pid)
+    }
     this.table.start(process)
     return process.pid
   }
@@ -635,6 +639,11 @@ export class Actors {
     this.#hooks.crash(reportOf(process, reason))
   }
 
+  /** What hangs on a process while it is suspended or traced, made when first needed. */
+  debugged(process: Process): Debugged {
+    return probingOf(process, this)
+  }
+
   info(process: Process): ProcessInfo {
     const { ties } = process
     return {
@@ -667,6 +676,7 @@ export class Actors {
       'process.calls.unlisted': table.calls.unlisted,
       'process.names.waitersRefused': this.waitersRefused,
       'process.calls.timedOut': table.calls.timedOut,
+      'process.overruns.unnamed': table.scheduler.unnamed,
       'process.pidsInterned': table.ids.interned,
       ...Object.fromEntries(this.#counts),
     }
@@ -710,39 +720,5 @@ function takeOut(process: Process, fits: (mail: unknown) => boolean): void {
     if (!fits(box.at(i))) continue
     box.takeAt(i)
     return
-  }
-}
-
-function reportOf(process: Process, reason: ExitReason): CrashReport {
-  const base = { pid: process.pid, name: process.ties?.called()[0], reason }
-  if (!(process instanceof ActorProcess)) {
-    return { ...base, definition: undefined, tag: undefined, lastMessage: undefined, state: undefined }
-  }
-  const { mail, kind, state } = process
-  const asked =
-    mail instanceof Cast || (mail !== null && typeof mail === 'object' && 'tag' in mail) ? mail : undefined
-  const tag = asked !== undefined && typeof asked.tag === 'string' ? asked.tag : undefined
-  const lastMessage = opened(asked !== undefined && 'payload' in asked ? asked.payload : mail)
-  return { ...base, definition: kind.def.name, tag, lastMessage, state: shown(kind, state) }
-}
-
-/** What came from another node is decoded once more: crashes are rare, and what was said is half of the report. */
-function opened(message: unknown): unknown {
-  if (!(message instanceof Encoded)) return message
-  try {
-    return message.open()
-  } catch (error) {
-    return `could not be decoded: ${show(error)}`
-  }
-}
-
-/** A hook of the user that fails hides the state, not the crash. */
-function shown(kind: ActorKind, state: unknown): unknown {
-  const { inspect } = kind.spec
-  if (inspect === undefined) return state
-  try {
-    return inspect(state)
-  } catch (error) {
-    return `inspect failed: ${show(error)}`
   }
 }

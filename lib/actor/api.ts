@@ -7,6 +7,7 @@ import type { DownReason, Member, MembersView } from '../base/member.js'
 import type { WaitOptions } from '../base/options.js'
 import type { ExitReason } from '../base/reasons.js'
 import type { DownSignal, ExitSignal, NameOnNode, Sent, TimerSignal } from '../process/mail.js'
+import type { Debug, MailShown, ProcessStatus } from './debug.js'
 import type { AnyActor, CallIn, CallOut, CastIn, Later, Payload, Reply, SpawnRest } from './define.js'
 
 /** A place to send to. A string is a registered name: of this node first, then cluster-wide. A `Ref` is an alias. */
@@ -233,12 +234,26 @@ export interface NodeEvents {
   ]
   /** A process ended abnormally and nobody was linked or handled it. */
   crash: [event: CrashReport]
+  /** A handler held the event loop for longer than `watchdogMs`. */
+  'process:overrun': [event: Overrun]
   'name:registered': [event: { readonly name: string; readonly pid: Pid }]
   'name:released': [event: { readonly name: string }]
   /** This process lost its name in a conflict, after a partition healed. */
   'name:conflict': [event: { readonly name: string; readonly winner: Pid | undefined; readonly loser: Pid }]
   /** A named process with `restart` ran out of its intensity; the name is free. */
   'name:gave-up': [event: { readonly name: string; readonly reason: ExitReason }]
+}
+
+/** A handler that let nothing else run for `watchdogMs` or longer, before its first await. */
+export interface Overrun {
+  readonly pid: Pid
+  readonly name: string | undefined
+  readonly definition: string | undefined
+  /** What it was handling. Undefined for a process function. */
+  readonly type: MailShown['type'] | 'init' | undefined
+  /** Of a call or cast. */
+  readonly tag: string | undefined
+  readonly ms: number
 }
 
 export interface CrashReport {
@@ -261,6 +276,21 @@ export interface ProcessInfo {
   readonly busy: boolean
   readonly links: number
   readonly monitors: number
+}
+
+/** One process in `node.tree()`, with those that it spawned with a link. */
+export interface ProcessBranch {
+  readonly pid: Pid
+  /** Among the children of its supervisor. */
+  readonly id: string | undefined
+  readonly type: 'worker' | 'supervisor'
+  /** Undefined for a process function. */
+  readonly definition: string | undefined
+  readonly names: readonly string[]
+  readonly status: ProcessStatus
+  readonly mailbox: number
+  /** Of a supervisor in the order in which they start; otherwise the oldest first. */
+  readonly children: readonly ProcessBranch[]
 }
 
 /** One cluster-wide name. `state` is `'held'`, `'reviving'` or `'waiting'` (for the node that `on` names). */
@@ -323,6 +353,13 @@ export interface Node {
   terminate(name: string, options?: WaitOptions): Promise<void>
   names(): readonly NameInfo[]
   processes(): readonly ProcessInfo[]
+  /**
+   * The processes of this node as the tree in which they end together: each below whoever spawned it with a link, those
+   * without a parent (that lives, here) at the top, the oldest first.
+   */
+  tree(): readonly ProcessBranch[]
+  /** Looking into running processes. */
+  readonly debug: Debug
   /** Of a process of this node. Throws `TypeError` for one of another, which can only be monitored. */
   isAlive(pid: Pid): boolean
 

@@ -15,6 +15,7 @@ import type { ReceiveOptions, Self } from './api.js'
 import { STOP } from './refs.js'
 import { Promises, ReplyTo } from './replies.js'
 import { isPid, ProcessSpeaker } from './speaker.js'
+import { answer, isSystemTag } from './system-requests.js'
 
 /** Unwinds the function of a process that exits by `self.exit(reason)`. */
 class Unwind {
@@ -48,6 +49,10 @@ export class FunctionProcess extends Process {
   #self: FunctionSelf | undefined = undefined
   #waiter: Waiter | undefined = undefined
   readonly #promises = new Promises()
+  /** Who spawned it with a link. */
+  parent: Pid | undefined = undefined
+  /** The message that it took last. */
+  last: unknown = undefined
 
   constructor(pid: Pid, actors: Actors, fn: (self: Self) => unknown) {
     super(pid)
@@ -57,6 +62,15 @@ export class FunctionProcess extends Process {
 
   override get hasMail(): boolean {
     return false // what no `receive` waits for stays in the mailbox; new mail wakes
+  }
+
+  /** Whether it waits for mail. */
+  get receiving(): boolean {
+    return this.#waiter !== undefined
+  }
+
+  override heeds(mail: unknown): boolean {
+    return mail instanceof Request && isSystemTag(mail.tag)
   }
 
   begin(): undefined {
@@ -126,13 +140,21 @@ export class FunctionProcess extends Process {
     // A mailbox that drops its oldest moves under the index, and is looked through from its start.
     let index = this.actors.table.policy === 'drop-old' ? 0 : waiter.scanned
     while (index < box.length && !this.dead) {
+      const { suspended } = this
+      if (suspended && !this.heeds(box.at(index))) {
+        index += 1
+        continue
+      }
       const opened = this.#open(box.at(index))
       if (opened === undefined) {
         this.#take(index)
+        if (suspended && !this.suspended) index = 0
         continue
       }
       if (this.#fits(waiter, opened.message)) {
         const mail = this.#take(index)
+        this.last = mail
+        this.ties?.debugged?.taken(mail, box.length)
         if (mail instanceof Request) this.#promises.add(mail)
         this.#settle(w => w.resolve(opened.message))
         return
@@ -176,12 +198,25 @@ export class FunctionProcess extends Process {
 
   #openRequest(request: Request): Opened | undefined {
     const payload = opened(request.payload)
-    if (request.tag === STOP) {
-      if (!request.settled) this.#stop(request, payload)
+    if (isSystemTag(request.tag)) {
+      this.#system(request, payload)
       return undefined
     }
     const from = new ReplyTo(request, this.#promises)
     return { message: { type: 'call', tag: request.tag, payload, from } }
+  }
+
+  #system(request: Request, payload: unknown): void {
+    if (request.tag === STOP) {
+      if (!request.settled) this.#stop(request, payload)
+      return
+    }
+    const unknown = (): TroupeError =>
+      new TroupeError('ERR_UNKNOWN_TAG', `${this.pid} is a process function, which has no state`, {
+        pid: this.pid,
+        tag: request.tag,
+      })
+    answer(request, payload, { debugged: () => this.actors.debugged(this), stateful: undefined, unknown })
   }
 
   #stop(request: Request, reason: ExitReason): void {

@@ -14,6 +14,7 @@ const NAMES: Readonly<Record<keyof NodeEvents, true>> = {
   'member:updated': true,
   'dead-letter': true,
   crash: true,
+  'process:overrun': true,
   'name:registered': true,
   'name:released': true,
   'name:conflict': true,

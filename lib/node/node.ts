@@ -8,21 +8,27 @@ import { ActorProcess } from '../actor/actor-process.js'
 import { type Actors, createActors } from '../actor/actors.js'
 import type {
   ActorRef,
+  CrashReport,
   NameInfo,
   Node,
   NodeEvents,
   NodeHealth,
   NodeStats,
+  Overrun,
+  ProcessBranch,
   ProcessInfo,
   RunOptions,
   Self,
   To,
   Via,
 } from '../actor/api.js'
+import type { Debug } from '../actor/debug.js'
+import { Debugging } from '../actor/debugging.js'
 import type { AnyActor, SpawnRest } from '../actor/define.js'
 import { type Inside, kInside } from '../actor/inside.js'
 import { refExtensions } from '../actor/ref-extensions.js'
 import { STOP, typed } from '../actor/refs.js'
+import { overrunOf } from '../actor/shown.js'
 import { show, TroupeError } from '../base/errors.js'
 import { IdSpace } from '../base/id-space.js'
 import type { NodeId, Pid } from '../base/ids.js'
@@ -52,6 +58,7 @@ import { freeze } from './freeze.js'
 import { type CheckedOptions, checkNodeOptions, type NodeOptions } from './options.js'
 import { recordDied, recordEvent, recordSignal } from './recording.js'
 import { Reports, standardLogger } from './reports.js'
+import { treeOf } from './tree.js'
 
 /** How long a stop lets mailboxes drain, and then processes end. */
 const DRAIN_MS = 1_000
@@ -93,6 +100,7 @@ type State = NodeHealth['state']
 
 class TroupeNode implements Node {
   readonly name: NodeId
+  readonly debug: Debug
   readonly #runtime: Runtime
   readonly #log: Logger
   readonly #events: Events
@@ -145,6 +153,7 @@ class TroupeNode implements Node {
       copyLocal: this.#copier(options),
       attribute: options.attribute,
       countOnly: runtime.simulated === true,
+      overrunMs: options.watchdogMs,
       hooks: {
         died: (pid, reason) => {
           if (record !== undefined) recordDied(record, pid, reason)
@@ -153,13 +162,19 @@ class TroupeNode implements Node {
         told: record === undefined ? undefined : (pid, signal) => recordSignal(record, pid, signal),
         deadLetter: (to, message, why) => this.#deadLetter(to, message, why),
         crowded: (pid, messages) => this.#reports.crowded(pid, messages),
-        slow: (pid, ms) => logger.warn(`${pid} held the event loop for ${Math.round(ms)} ms`, { pid, ms }),
-        crash: report => {
+        slow: (process, mail, ms) => {
+          const overrun = this.#called(overrunOf(process, mail, ms))
+          this.#reports.overrun(overrun)
+          this.#tell('process:overrun', overrun)
+        },
+        crash: given => {
+          const report = this.#called(given)
           this.#reports.crash(report)
           this.#tell('crash', report)
         },
       },
     })
+    this.debug = new Debugging(this.#actors, pid => this.#cluster.namesOf(pid))
     this.#codec = createCodec({ limits, ids, extensions: refExtensions(this.#actors) })
     this.#remote = createRemote({
       runtime,
@@ -315,6 +330,10 @@ class TroupeNode implements Node {
       const info = this.#actors.info(process)
       return { ...info, names: [...info.names, ...this.#cluster.namesOf(process.pid)] }
     })
+  }
+
+  tree(): readonly ProcessBranch[] {
+    return treeOf(this.#actors.table.all(), this.#actors, pid => this.#cluster.namesOf(pid))
   }
 
   isAlive(pid: Pid): boolean {
@@ -520,7 +539,14 @@ class TroupeNode implements Node {
 
   #traceOf(event: keyof NodeEvents): Trace {
     if (event.startsWith('name:')) return this.#traces.names
-    return event === 'crash' || event === 'dead-letter' ? this.#traces.process : this.#traces.mesh
+    return event === 'crash' || event === 'dead-letter' || event === 'process:overrun'
+      ? this.#traces.process
+      : this.#traces.mesh
+  }
+
+  /** With its name, also where that is known to the cluster and not to the process. */
+  #called<T extends CrashReport | Overrun>(report: T): T {
+    return report.name === undefined ? { ...report, name: this.#cluster.namesOf(report.pid)[0] } : report
   }
 
   #deadLetter(to: Recipient, message: unknown, why: string): void {

@@ -10,6 +10,7 @@ import {
   expect,
   isBoolean,
   isInteger,
+  isMs,
   isObject,
   isString,
   oneOf,
@@ -52,6 +53,11 @@ export interface NodeOptions {
   readonly freezeLocal?: boolean | undefined
   /** Attributes floating promise rejections to their process and crashes it. Costs speed. Default false. */
   readonly attribute?: boolean | undefined
+  /**
+   * A handler that holds the event loop for so many ms is told of, by `process:overrun` and a log line. 0 or false:
+   * nobody is timed. Default 100: a tenth of what other nodes take for silence worth a question.
+   */
+  readonly watchdogMs?: number | false | undefined
   /** The edge to the world. Default: Node.js. Tests give a simulated one. */
   readonly runtime?: Runtime | undefined
 }
@@ -71,7 +77,11 @@ export interface CheckedOptions {
   readonly serializeLocal: boolean
   readonly freezeLocal: boolean
   readonly attribute: boolean
+  /** `Infinity`: off. */
+  readonly watchdogMs: number
 }
+
+const WATCHDOG_MS = 100
 
 const SECRET_BYTES_MIN = 32
 const META_BYTES_MAX = 512
@@ -125,6 +135,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   serializeLocal: isBoolean,
   freezeLocal: isBoolean,
   attribute: isBoolean,
+  watchdogMs: value => (value === false ? undefined : isMs()(value) && `${isMs()(value)}, or false`),
   runtime: isObject,
 }
 
@@ -157,6 +168,7 @@ export function checkNodeOptions(given: NodeOptions, runtime: Runtime): CheckedO
     serializeLocal: given.serializeLocal ?? false,
     freezeLocal: given.freezeLocal ?? false,
     attribute: given.attribute ?? false,
+    watchdogMs: (given.watchdogMs ?? WATCHDOG_MS) || Number.POSITIVE_INFINITY,
   }
 }
 

@@ -1,4 +1,4 @@
-import type { CrashReport } from '../actor/api.js'
+import type { CrashReport, Overrun } from '../actor/api.js'
 import { show } from '../base/errors.js'
 import type { Pid, Ref } from '../base/ids.js'
 import { type Logger, RateLimiter, SILENT } from '../base/log.js'
@@ -8,6 +8,8 @@ import type { NameOnNode } from '../process/mail.js'
 const EVERY_MS = 1_000
 const STACK_LINES = 12
 const TEXT_MAX = 2_000
+/** How far back the causes of an error are told. */
+const CAUSES_MAX = 3
 
 /** Warnings and errors to standard error, every line with its origin; what a node does when it was given no logger. */
 export function standardLogger(host: Host, node: string): Logger {
@@ -38,6 +40,20 @@ export class Reports {
     this.#log.error(`${crashText(report)}${suffix(held)}`, report)
   }
 
+  overrun(overrun: Overrun): void {
+    const { definition, name, type, tag, ms } = overrun
+    const held = this.#limiter.admit(`overrun ${definition ?? ''} ${tag ?? type ?? ''}`)
+    if (held === undefined) return
+    const what = [type, tag === undefined ? undefined : show(tag)]
+      .filter(part => part !== undefined)
+      .join(' ')
+    const doing = what === '' ? '' : ` handling ${what}`
+    this.#log.warn(
+      `${whoText(overrun.pid, name, definition)} held the event loop for ${Math.round(ms)} ms${doing}${suffix(held)}`,
+      overrun,
+    )
+  }
+
   deadLetter(to: Pid | Ref | string | NameOnNode, message: unknown, why: string): void {
     const target = typeof to === 'object' && 'name' in to ? `${to.name} on ${to.node}` : String(to)
     const held = this.#limiter.admit(`dead-letter ${target}`)
@@ -60,24 +76,29 @@ const suffix = (held: number): string => (held > 0 ? ` (and ${held} more like it
 
 /** Who, in what, why, with what in hand. Several lines: this is the one thing read at three in the morning. */
 export function crashText(report: CrashReport): string {
-  const who = [
-    String(report.pid),
-    report.name === undefined ? undefined : `"${report.name}"`,
-    report.definition === undefined ? undefined : `of ${report.definition}`,
-  ]
-  const lines = [
-    `process ${who.filter(part => part !== undefined).join(' ')} crashed: ${reasonText(report.reason)}`,
-  ]
+  const { pid, name, definition } = report
+  const lines = [`${whoText(pid, name, definition)} crashed: ${reasonText(report.reason)}`]
   if (report.tag !== undefined) lines.push(`  handling: ${report.tag}`)
   if (report.lastMessage !== undefined) lines.push(`  message: ${plainText(report.lastMessage)}`)
   if (report.state !== undefined) lines.push(`  state: ${plainText(report.state)}`)
   return lines.join('\n')
 }
 
-function reasonText(reason: unknown): string {
+function whoText(pid: Pid, name: string | undefined, definition: string | undefined): string {
+  const called = name === undefined ? '' : ` "${name}"`
+  return `process ${pid}${called}${definition === undefined ? '' : ` of ${definition}`}`
+}
+
+function reasonText(reason: unknown, depth = 0): string {
   if (!(reason instanceof Error)) return plainText(reason)
-  const stack = reason.stack ?? `${reason.name}: ${reason.message}`
-  return stack.split('\n').slice(0, STACK_LINES).join('\n').slice(0, TEXT_MAX)
+  try {
+    const stack = String(reason.stack ?? `${reason.name}: ${reason.message}`)
+    const text = stack.split('\n').slice(0, STACK_LINES).join('\n').slice(0, TEXT_MAX)
+    if (reason.cause === undefined || depth === CAUSES_MAX) return text
+    return `${text}\n  caused by: ${reasonText(reason.cause, depth + 1)}`
+  } catch {
+    return show(reason) // an error whose own parts throw
+  }
 }
 
 /** A value on one line, bounded; whatever it is, this does not throw and runs none of its code beyond `toJSON`. */

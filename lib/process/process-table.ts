@@ -46,8 +46,8 @@ export interface ProcessHooks {
   crowded(pid: Pid, messages: number): void
   /** A signal (exit, down, timer) was put into the mailbox of `pid`. Asked for by simulated runs. */
   told?: ((pid: Pid, signal: Mail) => void) | undefined
-  /** Nothing else could run for `ms`, and `pid` ran last. */
-  slow(pid: Pid, ms: number): void
+  /** `process` held the event loop for `ms`, with this mail in hand, or `BEGINNING`. */
+  slow(process: Process, mail: unknown, ms: number): void
 }
 
 export interface ProcessOptions {
@@ -60,6 +60,8 @@ export interface ProcessOptions {
   readonly copyLocal?: CopyLocal | undefined
   /** Turns end by count alone, never by the clock: for simulated runs. */
   readonly countOnly?: boolean | undefined
+  /** A handler that holds the loop for longer is told of. Default: none is. */
+  readonly overrunMs?: number | undefined
   /** Wraps what runs a process's code; see `attribution`. */
   readonly within?: ((process: Process, fn: () => void) => void) | undefined
 }
@@ -99,9 +101,14 @@ export class ProcessTable {
     this.policy = options.mailboxPolicy ?? 'fail'
     this.#watchFrom = Math.min(CROWDED, limits.mailboxMax)
     const { clock, loop } = runtime
-    const slow = (pid: Pid, ms: number): void => hooks.slow(pid, ms)
-    const countOnly = options.countOnly ?? false
-    this.scheduler = new Scheduler({ clock, loop, countOnly, slow, within: options.within })
+    this.scheduler = new Scheduler({
+      clock,
+      loop,
+      countOnly: options.countOnly ?? false,
+      overrunMs: options.overrunMs ?? Number.POSITIVE_INFINITY,
+      slow: (process, mail, ms) => hooks.slow(process, mail, ms),
+      within: options.within,
+    })
     this.timers = new TimerHeap(clock)
     this.sendTimers = new ProcessTimers(ids, this.timers, limits.perProcessMax)
     this.calls = new PendingCalls(this.timers, limits.pendingCallsMax, copyLocal)
@@ -304,6 +311,7 @@ export class ProcessTable {
       this.#breakLinks(process, reason)
       this.monitors.tellWatchersOf(process, reason)
       this.calls.abandonAllOf(process)
+      process.ties.debugged?.ended(reason)
     }
     this.#emptyMailbox(process, reason)
     process.ended(reason)

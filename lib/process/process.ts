@@ -36,6 +36,8 @@ export abstract class Process {
   /** Undecoded bytes in the mailbox. */
   mailBytes = 0
   ties: Ties | undefined = undefined
+  /** Messages so far. */
+  handled = 0
 
   constructor(pid: Pid) {
     this.pid = pid
@@ -51,6 +53,10 @@ export abstract class Process {
   leaving(): void {}
   /** An exit signal has been put into the mailbox of this process, which traps exits. */
   exitComing(_from: Pid): void {}
+  /** Whether this mail is taken even while the process is suspended. */
+  heeds(_mail: unknown): boolean {
+    return false
+  }
 
   /** Handles at most `limit` messages. Returns how many. */
   step(limit: number, park: (process: Process, until: Promise<void>) => void): number {
@@ -67,6 +73,7 @@ export abstract class Process {
     while (handled < limit && this.phase === Phase.running) {
       const box = this.mailbox
       if (box === undefined || box.length === 0) break
+      if (this.ties?.debugged !== undefined && !this.ties.debugged.ready(box)) break
       const mail = box.shift()
       if (this.mailBytes !== 0) this.mailBytes -= bytesOf(mail)
       handled += 1
@@ -79,9 +86,13 @@ export abstract class Process {
     return handled
   }
 
-  /** Whether there is something to do for `step`. */
+  /** Whether there is something to do for `step`. New mail is looked at also when there is not. */
   get hasMail(): boolean {
-    return this.mailbox !== undefined && this.mailbox.length > 0
+    return this.mailbox !== undefined && this.mailbox.length > 0 && !this.suspended
+  }
+
+  get suspended(): boolean {
+    return this.ties?.debugged?.suspended === true
   }
 
   get dead(): boolean {
@@ -115,12 +126,25 @@ export class Ties {
   aliases: Set<number> | undefined = undefined
   /** First of the requests that this process waits for. */
   asked: LocalRequest | undefined = undefined
+  /** While the process is suspended or traced. */
+  debugged: Debugged | undefined = undefined
 
   /** All that the process is called on this node, to be shown. */
   called(): readonly string[] {
     const others = [...(this.belongings ?? [])].map(({ name }) => name)
     return [...(this.names ?? []), ...others.filter(name => name !== undefined)]
   }
+}
+
+/** What a debugger does to a process. */
+export interface Debugged {
+  suspended: boolean
+  /** Asked before mail is taken, which is the first of `box` then. False: none is to be taken. */
+  ready(box: RingQueue<unknown>): boolean
+  /** For processes that choose their mail: this is what they begin to handle, and so many wait. */
+  taken(mail: unknown, waiting: number): void
+  /** The process is dead. */
+  ended(reason: ExitReason): void
 }
 
 export type AliasMode = 'demonitor' | 'reply_demonitor' | 'explicit_unalias'

@@ -4,8 +4,12 @@
  * timers. All drains of one turn share one budget: a caller that awaits reply after reply starts a drain per message.
  *
  *   turn:  drain drain drain │ budget spent → loop.later │ next turn: a fresh budget
+ *
+ * The watchdog: a handler that holds the loop for `overrunMs` is named. A reading of the clock costs a third of a
+ * message, so only the first messages of a turn are timed one by one, and of the others 64 together. When those took
+ * too long nobody can be named, but the messages that follow are timed one by one, for the next time. What runs after
+ * an await of a handler is not seen: nothing tells whose code it is.
  */
-import type { Pid } from '../base/ids.js'
 import { RingQueue } from '../base/ring-queue.js'
 import type { Clock, Loop } from '../base/runtime.js'
 import { Phase, type Process } from './process.js'
@@ -15,16 +19,22 @@ const SLICE = 64
 /** Messages in one turn. Measured: 100 and 1,000 cost the same. */
 const TURN_MESSAGES = 16_384
 const TURN_MS = 5
-/** A slice that takes longer than this is reported. */
-const SLOW_MS = 250
+/** Messages of a turn that are timed one by one: all of them, where nodes are not busy. */
+const TIMED_FIRST = 32
+/** After a stretch that was too long and not timed, so many are: 0.6 ms of clock reads for `overrunMs` or more. */
+const TIMED_AFTER = 16_384
+/** Stands for the mail of a process that begins. */
+export const BEGINNING = Symbol('init')
 
 export interface SchedulerOptions {
   readonly clock: Clock
   readonly loop: Loop
   /** Budgets by count alone, so that a simulated run does not depend on the speed of the machine. */
   readonly countOnly: boolean
-  /** `pid` was the last to run in `ms` during which nothing else could. */
-  readonly slow: (pid: Pid, ms: number) => void
+  /** A handler is too slow from here. `Infinity`: nobody is timed. */
+  readonly overrunMs: number
+  /** `process` held the loop for `ms` with `mail`; see `BEGINNING`. */
+  readonly slow: (process: Process, mail: unknown, ms: number) => void
   /** Wraps every slice; see attribution. */
   readonly within: ((process: Process, fn: () => void) => void) | undefined
 }
@@ -34,11 +44,14 @@ export class Scheduler {
   running: Process | undefined = undefined
   /** Messages handled so far. */
   handled = 0
+  /** Stretches as long as an overrun in which no single handler could be named. */
+  unnamed = 0
   readonly #queue = new RingQueue<Process>()
   readonly #clock: Clock
   readonly #loop: Loop
   readonly #countOnly: boolean
-  readonly #slow: (pid: Pid, ms: number) => void
+  readonly #overrunMs: number
+  readonly #slow: SchedulerOptions['slow']
   readonly #within: ((process: Process, fn: () => void) => void) | undefined
   #scheduled = false
   #inTurn = false
@@ -48,12 +61,16 @@ export class Scheduler {
   #checkAt = 0
   #turnMs = 0
   #checkedMs = 0
-  #last: Process | undefined = undefined
+  /** Messages are timed one by one until `handled` gets there. */
+  #timedUntil = 0
+  /** When the handler that is timed began. */
+  #timedMs = 0
 
   constructor(options: SchedulerOptions) {
     this.#clock = options.clock
     this.#loop = options.loop
     this.#countOnly = options.countOnly
+    this.#overrunMs = options.countOnly ? Number.POSITIVE_INFINITY : options.overrunMs
     this.#slow = options.slow
     this.#within = options.within
   }
@@ -96,6 +113,7 @@ export class Scheduler {
 
   readonly #drain = (): void => {
     if (!this.#inTurn) this.#beginTurn()
+    else if (this.handled < this.#timedUntil) this.#timedMs = this.#clock.now()
     const queue = this.#queue
     while (queue.length > 0) {
       if (this.handled >= this.#checkAt && this.#spent()) {
@@ -130,14 +148,31 @@ export class Scheduler {
   }
 
   #slice(process: Process): void {
-    this.handled += process.step(SLICE, this.park)
-    this.#last = process
+    const done = this.handled < this.#timedUntil ? this.#timedSlice(process) : process.step(SLICE, this.park)
+    this.handled += done
+    process.handled += done
+  }
+
+  #timedSlice(process: Process): number {
+    let done = 0
+    do {
+      const mail = process.started ? process.mailbox?.peek() : BEGINNING
+      done += process.step(1, this.park)
+      const nowMs = this.#clock.now()
+      const tookMs = nowMs - this.#timedMs
+      this.#timedMs = nowMs
+      if (tookMs < this.#overrunMs) continue
+      this.#checkedMs = nowMs // told, and not to be counted once more
+      this.#slow(process, mail, tookMs)
+    } while (done < SLICE && process.phase === Phase.running && process.hasMail)
+    return done
   }
 
   #beginTurn(): void {
     this.#inTurn = true
     this.#checkNext()
-    if (!this.#countOnly) this.#turnMs = this.#checkedMs = this.#clock.now()
+    if (!this.#countOnly) this.#turnMs = this.#checkedMs = this.#timedMs = this.#clock.now()
+    if (this.#overrunMs < Number.POSITIVE_INFINITY) this.#timeNext(TIMED_FIRST)
     this.#loop.turnEnd(this.#endTurn)
   }
 
@@ -165,8 +200,15 @@ export class Scheduler {
     const nowMs = this.#clock.now()
     const tookMs = nowMs - this.#checkedMs
     this.#checkedMs = nowMs
-    if (tookMs >= SLOW_MS && this.#last !== undefined) this.#slow(this.#last.pid, tookMs)
-    this.#last = undefined
+    if (tookMs >= this.#overrunMs) {
+      this.unnamed += 1
+      this.#timeNext(TIMED_AFTER)
+      this.#timedMs = nowMs
+    }
     return nowMs
+  }
+
+  #timeNext(messages: number): void {
+    this.#timedUntil = Math.max(this.#timedUntil, this.handled + messages)
   }
 }
