@@ -11,6 +11,7 @@ import { IdSpace } from '../lib/base/id-space.js'
 import { Pid, parseNodeId } from '../lib/base/ids.js'
 import { LIMITS } from '../lib/base/limits.js'
 import { type FolderEdge, loadActors } from '../lib/cli/actor-folder.js'
+import { drawing } from '../lib/cli/drawing.js'
 import {
   aNumber,
   anAddress,
@@ -31,6 +32,8 @@ import { createNode } from '../lib/node/node.js'
 import { moduleLoader } from '../lib/runtime/module-loader.js'
 import { createRealRuntime } from '../lib/runtime/real-runtime.js'
 import type { Terminal } from '../lib/runtime/terminal.js'
+import { child } from '../lib/supervisor/child-spec.js'
+import { startSupervisor, supervisor } from '../lib/supervisor/supervisor.js'
 import { createCodec } from '../lib/wire/create-codec.js'
 import { FrameType, HEADER_BYTES } from '../lib/wire/frame.js'
 
@@ -274,15 +277,45 @@ t.test('the client protocol refuses what no client sends', async t => {
   }
 })
 
+t.test('a tree is drawn with a line that goes on where there is more below', async t => {
+  const rows = [0, 1, 2, 2, 1, 2, 3, 0, 1].map((depth, i) => ({
+    depth,
+    parent: undefined,
+    pid: new Pid(parseNodeId('a'), 1, i),
+    id: undefined,
+    type: 'worker' as const,
+    definition: undefined,
+    names: i === 4 ? ['x', 'y'] : [],
+    status: i === 5 ? ('waiting' as const) : ('idle' as const),
+    mailbox: 0,
+  }))
+  t.equal(
+    drawing(rows).replaceAll('000000000001.', ''),
+    [
+      'function <a.0>',
+      '├─ function <a.1>',
+      '│  ├─ function <a.2>',
+      '│  └─ function <a.3>',
+      '└─ function <a.4> "x" "y"',
+      '   └─ function <a.5>, waiting',
+      '      └─ function <a.6>',
+      'function <a.7>',
+      '└─ function <a.8>',
+      '',
+    ].join('\n'),
+  )
+  t.equal(drawing([]), 'no processes\n')
+})
+
 t.test('help', async t => {
   const { troupe } = desk({})
   t.test('lists every command, and each has its own', async t => {
     const { out } = await troupe('--help')
     let widest = Math.max(...out.split('\n').map(line => line.length))
-    const commands = [...out.matchAll(/^ {2}(start|nodes|ps|names|spawn|call|cast|stop) /gm)].map(
+    const commands = [...out.matchAll(/^ {2}(start|nodes|ps|tree|names|spawn|call|cast|stop) /gm)].map(
       ([, name]) => name,
     )
-    t.strictSame(commands, ['start', 'nodes', 'ps', 'names', 'spawn', 'call', 'cast', 'stop'])
+    t.strictSame(commands, ['start', 'nodes', 'ps', 'tree', 'names', 'spawn', 'call', 'cast', 'stop'])
     for (const command of commands) {
       const said = await troupe(command!, '--help')
       t.match(
@@ -303,7 +336,7 @@ t.test('help', async t => {
   t.test('a wrong word says what to try, with status 2', async t => {
     t.strictSame(await troupe('strat'), {
       out: '',
-      err: 'troupe: unknown command "strat"; expected one of start, nodes, ps, names, spawn, call, cast, stop\ntry: troupe --help\n',
+      err: 'troupe: unknown command "strat"; expected one of start, nodes, ps, tree, names, spawn, call, cast, stop\ntry: troupe --help\n',
       status: 2,
     })
     const { err, status } = await troupe('call', 'x')
@@ -313,7 +346,7 @@ t.test('help', async t => {
 })
 
 t.test('a command against a node', async t => {
-  const { troupe, node } = await cluster(t)
+  const { troupe, node, counter } = await cluster(t)
   await troupe('spawn', 'counter', '3', '--name', 'visits', '--restart', 'permanent')
 
   t.test('spawns, calls and casts', async t => {
@@ -350,6 +383,55 @@ t.test('a command against a node', async t => {
       .find(p => p.pid === pid)
     t.match(mine, { pid, definition: 'counter', names: ['visits'], mailbox: 0 })
     t.match((await troupe('ps')).out, new RegExp(`^PID +DEFINITION +NAMES[^]*${pid} +counter +visits +0`))
+  })
+
+  t.test('draws the tree of processes, and gives it as lines of JSON', async t => {
+    const { pid } = node.whereis('visits')!
+    const tree = await startSupervisor(node, {
+      children: [
+        child(supervisor({ children: [child(counter)] }), { id: 'inner' }),
+        child(counter, { id: 'last', name: 'last', scope: 'node' }),
+      ],
+    })
+    const last = node.whereis('last')!.pid
+    await node.debug.suspend('last')
+    node.send('last', 'hello')
+    const [inner, deep] = node
+      .tree()
+      .at(-1)!
+      .children.flatMap(branch => [branch, ...branch.children])
+    t.strictSame((await troupe('tree')).out.split('\n'), [
+      `counter ${pid} "visits"`,
+      `supervisor ${tree.pid}`,
+      `├─ inner: supervisor ${inner!.pid}`,
+      `│  └─ counter ${deep!.pid}`,
+      `└─ last: counter ${last} "last", suspended, 1 in the mailbox`,
+      '',
+    ])
+    const rows = (await troupe('tree', '--json')).out
+      .trimEnd()
+      .split('\n')
+      .map(line => JSON.parse(line) as object)
+    t.match(rows[0], {
+      depth: 0,
+      parent: null,
+      pid: `${pid}`,
+      definition: 'counter',
+      names: ['visits'],
+      mailbox: 0,
+    })
+    t.strictSame(rows.at(-1), {
+      depth: 1,
+      parent: `${tree.pid}`,
+      pid: `${last}`,
+      id: 'last',
+      type: 'worker',
+      definition: 'counter',
+      names: ['last'],
+      status: 'suspended',
+      mailbox: 1,
+    })
+    await tree.stop()
   })
 
   t.test('what it spawned stays when the command has ended, and names its errors', async t => {
@@ -683,5 +765,11 @@ async function cluster(t: Test) {
   t.teardown(() => node.stop({ drainMs: 0 }))
   const connect = `127.0.0.1:${node.address!.port}`
   const folder = t.testdir()
-  return { node, connect, folder, ...desk({ TROUPE_CONNECT: connect, TROUPE_SECRET: SECRET }, folder) }
+  return {
+    node,
+    counter,
+    connect,
+    folder,
+    ...desk({ TROUPE_CONNECT: connect, TROUPE_SECRET: SECRET }, folder),
+  }
 }

@@ -2,7 +2,7 @@
  * What the runtime asks processes for, as requests that lie in their mailboxes like all others. Their tags begin with
  * `$`, which no tag of a user does, so they come from other nodes by the same way.
  */
-import { TroupeError } from '../base/errors.js'
+import { show, TroupeError } from '../base/errors.js'
 import type { Pid } from '../base/ids.js'
 import { Request } from '../process/mail.js'
 import type { Debugged } from '../process/process.js'
@@ -92,10 +92,11 @@ export function answer(request: Request, payload: unknown, asked: Asked): void {
 }
 
 function replaced(state: unknown, change: unknown): unknown {
-  const next: unknown = typeof change === 'function' ? (change(state) ?? state) : change
+  const given: unknown = typeof change === 'function' ? change(state) : change
+  const next = given === undefined ? state : given
   if (typeof next === 'object' && next !== null && !isThenable(next)) return next
-  throw new TroupeError('ERR_PAYLOAD', `replaceState: expected an object, got ${describe(next)}`, {})
+  throw new TroupeError(
+    'ERR_PAYLOAD',
+    `replaceState: expected an object, got ${isThenable(next) ? 'a promise' : show(next)}`,
+  )
 }
-
-const describe = (value: unknown): string =>
-  isThenable(value) ? 'a promise; the function must be synchronous' : typeof value

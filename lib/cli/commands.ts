@@ -5,11 +5,12 @@
 import { compareIds } from '../base/ids.js'
 import { TIMEOUT_MS } from '../base/limits.js'
 import type { Runtime } from '../base/runtime.js'
-import type { ClientOperation } from '../node/client-protocol.js'
+import type { ClientBranch, ClientOperation } from '../node/client-protocol.js'
 import { parseAddress } from '../node/options.js'
 import type { ModuleLoader } from '../runtime/module-loader.js'
 import type { Terminal } from '../runtime/terminal.js'
 import { Client, type ClientOptions } from './client.js'
+import { drawing } from './drawing.js'
 import {
   aNumber,
   anAddress,
@@ -102,6 +103,20 @@ const ps = define({
       textOf(item['links']),
       textOf(item['monitors']),
     ])
+  },
+})
+
+const tree = define({
+  name: 'tree',
+  words: [],
+  flags: reach,
+  summary: 'draw the supervision tree of a node',
+  about:
+    'Every process of the contacted node below the one that spawned it with a link, the children of a supervisor in the order in which they start: id and definition, pid, names; and where there is something to say the status and the messages that wait. With --json one object per line, with `depth` and `parent`, each followed by those below it.',
+  examples: ['troupe tree', 'troupe tree --json'],
+  async run(desk, _words, values) {
+    const rows = (await ask(desk, values, { op: 'tree' })) as readonly ClientBranch[]
+    desk.terminal.out(values.json ? rows.map(jsonLine).join('') : drawing(rows))
   },
 })
 
@@ -223,7 +238,7 @@ const stop = define({
   },
 })
 
-export const COMMANDS: readonly Command[] = [start, nodes, ps, names, spawn, call, cast, stop]
+export const COMMANDS: readonly Command[] = [start, nodes, ps, tree, names, spawn, call, cast, stop]
 
 interface Definition<F extends Flags> extends Omit<Command, 'run' | 'flags'> {
   readonly flags: F

@@ -10,7 +10,9 @@
  *
  * `timeoutMs` counts from the receipt: clocks are not shared. Operations and fields are only ever added.
  */
+import type { ProcessBranch } from '../actor/api.js'
 import { TroupeError } from '../base/errors.js'
+import type { Pid } from '../base/ids.js'
 import {
   anything,
   type Check,
@@ -29,6 +31,7 @@ export type ClientOperation =
   | { readonly op: 'nodes' }
   | { readonly op: 'ps' }
   | { readonly op: 'names' }
+  | { readonly op: 'tree' }
   | {
       readonly op: 'spawn'
       readonly definition: string
@@ -51,6 +54,12 @@ export type ClientReply =
   | { readonly id: number; readonly ok: true; readonly value: unknown }
   | { readonly id: number; readonly ok: false; readonly error: ClientError }
 
+/** What `tree` is answered with: a line for each process, those below it right behind it. */
+export type ClientBranch = Omit<ProcessBranch, 'children'> & {
+  readonly depth: number
+  readonly parent: Pid | undefined
+}
+
 export interface ClientError {
   /** Of a `TroupeError`, else the error's name: `TypeError` and `RangeError` for misuse. */
   readonly code: string
@@ -65,6 +74,7 @@ const FIELDS: Readonly<Record<ClientOperation['op'], Readonly<Record<string, Che
   nodes: {},
   ps: {},
   names: {},
+  tree: {},
   spawn: {
     definition: isString,
     args: anything,

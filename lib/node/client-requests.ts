@@ -10,7 +10,7 @@
  *
  * It does not queue: a client with too many open requests is answered `ERR_BUSY`.
  */
-import type { ActorRef, CallOptions, Node, Self, SpawnOptions } from '../actor/api.js'
+import type { ActorRef, CallOptions, Node, ProcessBranch, Self, SpawnOptions } from '../actor/api.js'
 import { type AnyActor, definitionNamed } from '../actor/define.js'
 import { TroupeError } from '../base/errors.js'
 import type { IdSpace } from '../base/id-space.js'
@@ -24,6 +24,7 @@ import type { Codec } from '../wire/codec.js'
 import { FrameType, HEADER_BYTES } from '../wire/frame.js'
 import {
   CLIENT_PAIR,
+  type ClientBranch,
   type ClientError,
   type ClientReply,
   type ClientRequest,
@@ -159,6 +160,8 @@ export class ClientRequests implements MeshListener {
         return this.#processes()
       case 'names':
         return this.#options.node.names()
+      case 'tree':
+        return this.#tree()
       case 'spawn':
         return this.#spawn(self, request)
       case 'call':
@@ -189,8 +192,33 @@ export class ClientRequests implements MeshListener {
 
   /** Without the stand-ins, which are there for the question only. */
   #processes(): unknown {
-    const standIns = new Set([...this.#clients.values()].map(client => client.standIn))
+    const standIns = this.#standIns()
     return this.#options.node.processes().filter(({ pid }) => !standIns.has(pid))
+  }
+
+  #standIns(): ReadonlySet<Pid> {
+    return new Set([...this.#clients.values()].map(client => client.standIn))
+  }
+
+  /** Branch by branch, from the top: a nested answer would be as deep as the tree, and values that cross are not. */
+  #tree(): readonly ClientBranch[] {
+    const standIns = this.#standIns()
+    const rows: ClientBranch[] = []
+    const left: {
+      readonly branch: ProcessBranch
+      readonly depth: number
+      readonly parent: Pid | undefined
+    }[] = []
+    const roots = this.#options.node.tree().filter(({ pid }) => !standIns.has(pid))
+    for (const branch of roots.toReversed()) left.push({ branch, depth: 0, parent: undefined })
+    for (let next = left.pop(); next !== undefined; next = left.pop()) {
+      const { depth, parent } = next
+      const { children, ...branch } = next.branch
+      rows.push({ depth, parent, ...branch })
+      for (const child of children.toReversed())
+        left.push({ branch: child, depth: depth + 1, parent: branch.pid })
+    }
+    return rows
   }
 
   async #spawn(self: Self, request: Request<'spawn'>): Promise<unknown> {

@@ -21,6 +21,7 @@ import { checkOptions, isInteger, isObject } from '../base/options.js'
 import { createNode } from '../node/node.js'
 import type { NodeOptions } from '../node/options.js'
 import type { EventLog } from './event-log.js'
+import { createProbe, type Probe, type ProbeOptions } from './probe.js'
 import type { LinkOptions, SimNetwork } from './sim-network.js'
 import { Simulation } from './simulation.js'
 
@@ -92,6 +93,11 @@ export class TestMesh {
       ...(options.link === undefined ? {} : { link: options.link }),
     })
     this.simulation.check = () => this.#escaped()
+  }
+
+  /** A process on that node which asserts on what it is sent. Its waiting moves the time by itself. */
+  probe(node: string, options?: ProbeOptions): Promise<Probe> {
+    return createProbe(this.node(node), options, promise => this.run(promise))
   }
 
   /** Faults: `cut`, `cutOneWay`, `partition`, `heal`, `reset`, `link`. */
