@@ -1,13 +1,14 @@
 /**
- * The README is true: its shell blocks are run in a fresh folder and print what it shows, its snippets compile, its
- * set-up commands are where a newcomer's tool looks for them.
+ * The README and the documents are true: its shell blocks are run in a fresh folder and print what it shows, snippets
+ * compile, those of a document that are marked run, its set-up commands are where a newcomer's tool looks for them.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import {
   chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -15,7 +16,7 @@ import {
 } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import ts from 'typescript'
 
@@ -36,9 +37,11 @@ interface Block {
   readonly mark: string | undefined
 }
 
-const blocks: readonly Block[] = [
-  ...README.matchAll(/(?:^<!-- ([\w:]+) -->\n)?^```(\w*)\n([\s\S]*?)^```$/gm),
-].map(([, mark, language, text]) => ({ mark, language: language!, text: text! }))
+const blocksOf = (page: string): readonly Block[] =>
+  [...page.matchAll(/(?:^<!-- ([\w:]+) -->\n)?^```(\w*)\n([\s\S]*?)^```$/gm)].map(
+    ([, mark, language, text]) => ({ mark, language: language!, text: text! }),
+  )
+const blocks = blocksOf(README)
 
 t.test('the two set-up commands are marked, and one line each', async t => {
   const marked = (mark: string): string[] =>
@@ -59,26 +62,50 @@ t.test('what is marked to be run prints what stands below it', async t => {
   }
 })
 
-t.test('every snippet compiles', async t => {
-  const folder = join(ROOT, '.build', 'readme')
-  rmSync(folder, { recursive: true, force: true })
-  mkdirSync(folder, { recursive: true })
-  const snippets = blocks.filter(block => block.language === 'ts')
-  const files = snippets.map(({ text }, i) => {
-    const name = /^export (?:const|async function) (\w+)/m.exec(text)?.[1] ?? `snippet-${i + 1}`
-    const path = join(folder, `${name}.ts`)
-    // A snippet without imports or exports is a module all the same.
-    writeFileSync(path, `${text}\nexport {}\n`)
-    return path
-  })
-  const program = ts.createProgram(files, { ...compilerOptions(), noEmit: true })
+t.test('every snippet of README and documents compiles, and those that are marked run', async t => {
+  const pages = ['README.md', ...readdirSync(join(ROOT, 'docs')).map(name => join('docs', name))]
+  const snippets = pages.filter(page => page.endsWith('.md')).flatMap(writeSnippets)
+  t.ok(snippets.length >= 12, 'there are snippets')
+  const files = snippets.map(({ path }) => path)
+  const program = ts.createProgram(files, compilerOptions())
   const wrong = ts.getPreEmitDiagnostics(program).map(diagnostic => {
     const text = ts.flattenDiagnosticMessageText(diagnostic.messageText, '\n')
     return `${diagnostic.file?.fileName}: ${text}`
   })
-  t.ok(files.length >= 7, 'there are snippets')
   t.strictSame(wrong, [])
+  // Beside their sources, from where `troupe` is this package as it was built.
+  for (const path of files) {
+    program.emit(program.getSourceFile(path), (name, text) =>
+      writeFileSync(join(dirname(path), basename(name)), text),
+    )
+  }
+  const marked = snippets.filter(({ mark }) => mark === 'run')
+  t.ok(marked.length >= 5, 'there are some to run')
+  for (const { path } of marked) {
+    const { status, stderr } = spawnSync(process.execPath, [path.replace(/ts$/, 'js')], { encoding: 'utf8' })
+    t.strictSame({ status, stderr }, { status: 0, stderr: '' }, path.slice(ROOT.length))
+  }
 })
+
+interface Snippet {
+  readonly path: string
+  readonly mark: string | undefined
+}
+
+function writeSnippets(page: string): readonly Snippet[] {
+  const folder = join(ROOT, '.build', 'snippets', page)
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  return blocksOf(readFileSync(join(ROOT, page), 'utf8'))
+    .filter(({ language }) => language === 'ts')
+    .map(({ text, mark }, i) => {
+      const name = /^export (?:const|async function) (\w+)/m.exec(text)?.[1] ?? `snippet-${i + 1}`
+      const path = join(folder, `${name}.ts`)
+      // A snippet without imports or exports is a module all the same.
+      writeFileSync(path, `${text}\nexport {}\n`)
+      return { path, mark }
+    })
+}
 
 function compilerOptions(): ts.CompilerOptions {
   const { config } = ts.readConfigFile(join(ROOT, 'tsconfig.json'), path => readFileSync(path, 'utf8')) as {
@@ -87,7 +114,10 @@ function compilerOptions(): ts.CompilerOptions {
   const options = { ...config.compilerOptions, rootDir: '.', declaration: false, declarationMap: false }
   return {
     ...ts.convertCompilerOptionsFromJson(options, ROOT).options,
-    paths: { troupe: [join(ROOT, 'lib/index.ts')] },
+    paths: {
+      troupe: [join(ROOT, 'lib/index.ts')],
+      'troupe/testing': [join(ROOT, 'lib/testing.ts')],
+    },
     typeRoots: [join(ROOT, 'node_modules/@types')],
   }
 }
