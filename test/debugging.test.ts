@@ -207,7 +207,7 @@ t.test('suspend', async t => {
     await node.debug.resume(pid)
     await world.settle()
     t.strictSame(heard, ['one', 'two'])
-    t.match(node.debug.info(pid), { status: 'idle', mailbox: 1 })
+    t.match(node.debug.info(pid), { status: 'idle', mailbox: 1, reductions: 3 })
   })
 
   t.test('leaves a handler that waits alone, and takes its turn behind it', async t => {
@@ -319,6 +319,9 @@ t.test('trace', async t => {
     t.strictSame(await collect(node.debug.trace(ref, { signal: AbortSignal.abort() })), [])
     for (let i = 0; i < 16; i++) node.debug.trace(ref)
     t.throws(() => node.debug.trace(ref), { name: 'RangeError', message: /16 traces/ })
+    t.match(node.stats().counters, { 'process.traces': 16, 'process.traces.dropped': 2 })
+    node.exit(ref.pid, 'kill')
+    t.equal(node.stats().counters['process.traces'], 0)
     t.throws(() => node.debug.trace('nobody'), { code: 'ERR_NOPROC' })
     t.throws(() => node.debug.trace(ref, { bufferMax: 0 }), { name: 'RangeError', message: /bufferMax/ })
   })
@@ -458,6 +461,18 @@ t.test('crash reports', async t => {
     t.match(text, /\n {2}caused by: TypeError: inner\n {4}at /)
     t.match(text, /\n {2}handling: fail\n {2}message: .*\n {2}state: \{"value":1\}$/)
     t.notMatch(text, /hunter2/)
+  })
+
+  t.test('of a handler that returned its state by mistake do not show it past inspect', async t => {
+    const careless = defineActor('careless', {
+      init: () => ({ secret: 'hunter2' }),
+      casts: { touch: (state => state) as (state: { secret: string }) => void },
+      inspect: () => 'nothing to see',
+    })
+    ;(await node.spawn(careless)).cast('touch')
+    await world.settle()
+    t.strictSame(world.crashes.at(-1)?.reason, { bad_return_value: 'nothing to see' })
+    t.notMatch(lines.splice(0).join(), /hunter2/)
   })
 
   t.test('survive an inspect and an error that throw', async t => {

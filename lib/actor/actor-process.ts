@@ -294,7 +294,7 @@ export class ActorProcess extends Process {
       try {
         request.reply(value)
       } catch (error) {
-        return this.#terminate(badReturn(value, error))
+        return this.#terminate(badReturn(this.#unbared(value), error))
       }
     }
     this.mail = undefined
@@ -325,12 +325,17 @@ export class ActorProcess extends Process {
       this.mail = undefined
       return this.effects === undefined ? undefined : this.#after()
     }
-    if (!isThenable(result)) return this.#terminate(badReturn(result))
+    if (!isThenable(result)) return this.#terminate(badReturn(this.#unbared(result)))
     return this.#until(
       result,
       value => this.#handled(value),
       error => this.#crash(error),
     )
+  }
+
+  /** A handler that returns its state by mistake does not carry it past `inspect` into the reason of its exit. */
+  #unbared(value: unknown): unknown {
+    return value === this.state ? this.kind.shown(value) : value
   }
 
   /** The message needed no callback. */

@@ -152,6 +152,8 @@ export class Actors {
   crashes = 0
   /** Uses of named refs that found `nameWaitersMax` others waiting. */
   waitersRefused = 0
+  /** Traces that are open, and events that full ones have dropped. */
+  readonly traced = { open: 0, dropped: 0 }
 
   constructor(options: ActorsOptions) {
     this.#attribution = options.attribute === true ? createAttribution(options.runtime.host, this) : undefined
@@ -676,6 +678,8 @@ export class Actors {
       'process.calls.unlisted': table.calls.unlisted,
       'process.names.waitersRefused': this.waitersRefused,
       'process.calls.timedOut': table.calls.timedOut,
+      'process.traces': this.traced.open,
+      'process.traces.dropped': this.traced.dropped,
       'process.overruns.unnamed': table.scheduler.unnamed,
       'process.pidsInterned': table.ids.interned,
       ...Object.fromEntries(this.#counts),

@@ -35,7 +35,7 @@ export interface ProcessDetails {
   readonly mailbox: number
   /** What its handler has in hand. */
   readonly current: MailShown | undefined
-  /** Messages handled so far; the start counts as one. */
+  /** Messages that it began to handle, requests of debuggers among them; the start counts as one. */
   readonly reductions: number
   readonly trapsExits: boolean
   readonly links: readonly Pid[]
@@ -116,7 +116,7 @@ export interface Debug {
   ): Promise<void>
   /**
    * The process takes no more mail until `resume`: it queues, calls time out, a handler that waits goes on. Exit signals
-   * end it as ever, and so do an exit of its parent when it traps exits, `ref.stop`, and `node.stop`.
+   * end it as ever, and an actor that traps them ends with its parent. So do `ref.stop` and `node.stop`.
    */
   suspend(target: Inspected, options?: WaitOptions): Promise<void>
   /** Goes on with the mail that has come meanwhile. Nothing happens to a process that was not suspended. */

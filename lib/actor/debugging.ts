@@ -12,6 +12,7 @@
  */
 import { show, TroupeError } from '../base/errors.js'
 import { Pid } from '../base/ids.js'
+import { TRACE_EVENTS, TRACE_EVENTS_MAX, TRACES_MAX } from '../base/limits.js'
 import {
   checkOptions,
   isBoolean,
@@ -42,11 +43,6 @@ import { FunctionProcess } from './function-process.js'
 import { contentOf, mailShown } from './shown.js'
 import { isAnyRef } from './speaker.js'
 import { Inquiry, isInquiry, REPLACE, RESUME, STATE, SUSPEND } from './system-requests.js'
-
-const TRACE_EVENTS = 1_000
-const TRACE_EVENTS_MAX = 1_000_000
-/** Traces of one process at a time. */
-const TRACES_MAX = 16
 
 const STATE_CHECKS = { ...WAIT_CHECKS, raw: isBoolean }
 const TRACE_CHECKS = { bufferMax: isInteger(1, TRACE_EVENTS_MAX), signal: isSignal }
@@ -173,7 +169,7 @@ export class Debugging implements Debug {
     options: WaitOptions | undefined,
   ): Promise<unknown> {
     const pid = this.#pid(what, target)
-    if (pid === undefined) throw noprocError(typeof target === 'string' ? target : 'it', what)
+    if (pid === undefined) throw noprocError(String(target), what)
     const { table } = this.#actors
     if (!table.isHere(pid)) return this.#actors.ask(undefined, pid, undefined, tag, payload, options)
     const process = table.find(pid)
@@ -294,12 +290,14 @@ class Probing implements Debugged {
   trace(bufferMax: number, signal: AbortSignal | undefined): Trace {
     if (this.#traces.size >= TRACES_MAX)
       throw new RangeError(`trace: ${this.#process.pid} has ${TRACES_MAX} traces, as many as it may`)
-    const trace = new LiveTrace(bufferMax, () => {
-      this.#traces.delete(trace)
+    const { traced } = this.#actors
+    const trace = new LiveTrace(bufferMax, traced, () => {
+      if (this.#traces.delete(trace)) traced.open -= 1
       signal?.removeEventListener('abort', trace.stop)
       this.#clean()
     })
     this.#traces.add(trace)
+    traced.open += 1
     if (signal?.aborted === true) trace.stop()
     else signal?.addEventListener('abort', trace.stop)
     return trace
@@ -331,14 +329,16 @@ export function probingOf(process: Process, actors: Actors): Probing {
 
 class LiveTrace implements Trace {
   readonly #bufferMax: number
+  readonly #counters: { dropped: number }
   readonly #left: () => void
   readonly #events = new RingQueue<TraceEvent>()
   readonly #waiting: (() => void)[] = []
   #stopped = false
   dropped = 0
 
-  constructor(bufferMax: number, left: () => void) {
+  constructor(bufferMax: number, counters: { dropped: number }, left: () => void) {
     this.#bufferMax = bufferMax
+    this.#counters = counters
     this.#left = left
   }
 
@@ -346,6 +346,7 @@ class LiveTrace implements Trace {
     if (this.#events.length >= this.#bufferMax) {
       this.#events.shift()
       this.dropped += 1
+      this.#counters.dropped += 1
     }
     this.#events.push(event)
     this.#wake()

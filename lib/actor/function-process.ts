@@ -84,6 +84,7 @@ export class FunctionProcess extends Process {
   override step(): number {
     if (!this.started) {
       this.started = true
+      this.handled = 1
       this.begin()
       return 1
     }
@@ -154,6 +155,7 @@ export class FunctionProcess extends Process {
       if (this.#fits(waiter, opened.message)) {
         const mail = this.#take(index)
         this.last = mail
+        this.handled += 1
         this.ties?.debugged?.taken(mail, box.length)
         if (mail instanceof Request) this.#promises.add(mail)
         this.#settle(w => w.resolve(opened.message))

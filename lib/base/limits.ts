@@ -118,6 +118,11 @@ export const REGISTRY_LISTENERS_MAX = 16
 export const TIMEOUT_MS = 5_000
 /** Different timeouts of calls that are kept in lists; a call with yet another has a timer of its own. */
 export const TIMEOUT_LISTS_MAX = 64
+/** Traces of one process at a time. More: `RangeError` at the call. */
+export const TRACES_MAX = 16
+/** Events of a trace that wait for its reader, unless it was given another number. Full: the oldest goes, and is counted. */
+export const TRACE_EVENTS = 1_000
+export const TRACE_EVENTS_MAX = 1_000_000
 /** Longest wait that can be asked for: 2⁴⁸ ms are some 9,000 years; anything longer is a mistake. */
 export const WAIT_MS_MAX = 2 ** 48
 /** Partitions under one name. More: refused at the call. */

@@ -36,7 +36,7 @@ export abstract class Process {
   /** Undecoded bytes in the mailbox. */
   mailBytes = 0
   ties: Ties | undefined = undefined
-  /** Messages so far. */
+  /** Messages that it began to handle, at the end of the last slice; the start counts as one. */
   handled = 0
 
   constructor(pid: Pid) {
@@ -67,6 +67,7 @@ export abstract class Process {
       const until = this.begin()
       if (until !== undefined) {
         park(this, until)
+        this.handled = handled
         return handled
       }
     }
@@ -83,6 +84,7 @@ export abstract class Process {
         break
       }
     }
+    this.handled += handled
     return handled
   }
 

@@ -150,7 +150,6 @@ export class Scheduler {
   #slice(process: Process): void {
     const done = this.handled < this.#timedUntil ? this.#timedSlice(process) : process.step(SLICE, this.park)
     this.handled += done
-    process.handled += done
   }
 
   #timedSlice(process: Process): number {
