@@ -74,6 +74,9 @@ export interface Trace extends AsyncIterable<TraceEvent> {
   stop(): void
 }
 
+type NotFunction = object & { readonly [Symbol.hasInstance]?: never }
+type NotPromise = object & { readonly then?: never }
+
 /** For `getState`. */
 export interface StateOptions extends WaitOptions {
   /** The state itself, past the definition's `inspect`. Of this node's processes only. Default false. */
@@ -111,7 +114,12 @@ export interface Debug {
    */
   replaceState(
     target: Inspected,
-    change: object | ((state: never) => object | undefined | void),
+    change: (state: never) => NotPromise | undefined | void,
+    options?: WaitOptions,
+  ): Promise<void>
+  replaceState<State extends NotFunction>(
+    target: Inspected,
+    state: State,
     options?: WaitOptions,
   ): Promise<void>
   /**
