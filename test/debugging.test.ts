@@ -46,6 +46,7 @@ t.test('getState', async t => {
     t.strictSame(await node.debug.getState(ref), { value: 7 })
     ref.cast('set', 8)
     t.strictSame(await node.debug.getState(ref.pid), { value: 8 })
+    t.equal(node.stats().counters['process.timers'], 0, 'no timer stays behind')
   })
 
   t.test('goes through `inspect`, unless it is asked for raw', async t => {
@@ -82,6 +83,11 @@ t.test('getState', async t => {
     const left = node.debug.getState(ref, { signal: aborted.signal })
     aborted.abort(new Error('enough'))
     await t.rejects(left, { message: 'enough' })
+    await t.rejects(
+      node.debug.getState(ref, { signal: aborted.signal }),
+      { message: 'enough' },
+      'before it begins',
+    )
     const ended = node.debug.getState(ref)
     node.exit(ref.pid, 'kill')
     await t.rejects(ended, { code: 'ERR_EXIT', detail: { reason: 'killed' } })
@@ -107,7 +113,7 @@ t.test('getState', async t => {
 })
 
 t.test('replaceState puts an object in place, and harms nobody when it cannot', async t => {
-  const { node } = await open(t)
+  const { node, settle } = await open(t)
   const ref = await node.spawn(counter, 1)
   await node.debug.replaceState(ref, { value: 5, secret: '' })
   t.equal(await ref.call('get'), 5)
@@ -131,6 +137,13 @@ t.test('replaceState puts an object in place, and harms nobody when it cannot', 
       message: /expected an object, got (5|null|a promise)$/,
     })
   t.equal(await ref.call('get'), 7, 'unharmed')
+  let go = (_by: number): void => {}
+  const busy = ref.call('wait', new Promise<number>(resolve => (go = resolve)))
+  const late = node.debug.replaceState(ref, { value: 0 }, { timeoutMs: 10 })
+  await t.rejects(Promise.all([late, settle(10)]), { code: 'ERR_TIMEOUT' })
+  go(0)
+  await busy
+  t.equal(await ref.call('get'), 7, 'who gave up changes nothing any more')
 })
 
 t.test('suspend', async t => {
@@ -138,6 +151,7 @@ t.test('suspend', async t => {
 
   t.test('mail queues and calls time out, until resume lets it go on in order', async t => {
     const ref = await node.spawn(counter, 0)
+    node.debug.trace(ref)
     ref.cast('set', 1)
     await node.debug.suspend(ref)
     t.strictSame(await node.debug.getState(ref), { value: 1 }, 'what was sent before has been handled')
@@ -152,6 +166,8 @@ t.test('suspend', async t => {
     t.strictSame(await Promise.all(kept), [16, 116], 'the call that timed out has run')
     t.equal(node.debug.info(ref)?.status, 'idle')
     await node.debug.resume(ref)
+    await node.debug.suspend(ref)
+    t.strictSame(await node.debug.getState(ref), { value: 116 }, 'as often as one likes')
   })
 
   t.test('an exit, a stop and a parent end it all the same', async t => {
@@ -504,7 +520,8 @@ t.test('crash reports', async t => {
     }
     const endless = new Error('a')
     endless.cause = endless
-    t.match(crashText({ ...report, reason: endless, state: undefined }), /Error: a/)
+    const text = crashText({ ...report, reason: endless, state: undefined })
+    t.equal(text.match(/caused by: Error: a/g)?.length, 3)
   })
 
   t.test('of a process function show what it took last', async t => {
@@ -645,6 +662,15 @@ t.test('the watchdog', async t => {
     )
   })
 
+  t.test('blames nobody for what runs between handlers', async t => {
+    const { overruns, ref, world } = await set(t)
+    await ref.call('work', 0)
+    world.clock.advance(500)
+    await ref.call('work', 0)
+    await world.settle()
+    t.strictSame(overruns, [])
+  })
+
   t.test('names a slow init', async t => {
     const { overruns } = await set(t, { name: 'slow-start' })
     t.match(overruns, [{ definition: 'busy', type: 'init', tag: undefined, ms: 200 }])
@@ -671,7 +697,7 @@ t.test('the watchdog', async t => {
   t.test('in a long turn nobody is named, but who does it next', async t => {
     const { overruns, ref, world, node } = await set(t)
     const unnamed = (): number => node.stats().counters['process.overruns.unnamed'] as number
-    for (let i = 0; i < 300; i++) ref.cast('work', i === 200 || i === 290 ? 150 : 0)
+    for (let i = 0; i < 500; i++) ref.cast('work', i === 200 || i === 450 ? 150 : 0)
     await world.settle()
     t.equal(unnamed(), 1)
     t.match(overruns, [{ pid: ref.pid, tag: 'work', ms: 150 }])
