@@ -309,7 +309,8 @@ export class ActorProcess extends Process {
       stateful: { process: this, shown: () => kind.shown(this.state) },
       unknown: () => unknownTag(kind, 'call', request.tag),
     })
-    return this.#silent()
+    this.#silent()
+    return this.suspended ? Promise.resolve() : undefined
   }
 
   /** A stop whose caller has given up meanwhile is none. */

@@ -259,8 +259,18 @@ class Probing implements Debugged {
     this.#clean()
   }
 
+  wants(box: RingQueue<unknown>): boolean {
+    if (!this.#suspended) return true
+    // A mailbox that drops its oldest moves under the index.
+    let index = this.#actors.table.policy === 'drop-old' ? 0 : this.#scanned
+    while (index < box.length && !this.#process.heeds(box.at(index))) index += 1
+    this.#scanned = index
+    return index < box.length
+  }
+
   ready(box: RingQueue<unknown>): boolean {
-    if (this.#suspended && !this.#bringForward(box)) return false
+    if (!this.wants(box)) return false
+    if (this.#suspended) box.unshift(box.takeAt(this.#scanned))
     this.taken(box.peek(), box.length - 1)
     return true
   }
@@ -307,16 +317,6 @@ class Probing implements Debugged {
   #clean(): void {
     const { ties } = this.#process
     if (!this.#suspended && this.#traces.size === 0 && ties?.debugged === this) ties.debugged = undefined
-  }
-
-  #bringForward(box: RingQueue<unknown>): boolean {
-    // A mailbox that drops its oldest moves under the index.
-    let index = this.#actors.table.policy === 'drop-old' ? 0 : this.#scanned
-    while (index < box.length && !this.#process.heeds(box.at(index))) index += 1
-    this.#scanned = index
-    if (index >= box.length) return false
-    box.unshift(box.takeAt(index))
-    return true
   }
 }
 

@@ -71,10 +71,12 @@ export abstract class Process {
         return handled
       }
     }
+    // Looked at once: a process that is suspended while it runs waits for a promise, which ends the slice.
+    const debugged = this.ties === undefined ? undefined : this.ties.debugged
     while (handled < limit && this.phase === Phase.running) {
       const box = this.mailbox
       if (box === undefined || box.length === 0) break
-      if (this.ties?.debugged !== undefined && !this.ties.debugged.ready(box)) break
+      if (debugged !== undefined && !debugged.ready(box)) break
       const mail = box.shift()
       if (this.mailBytes !== 0) this.mailBytes -= bytesOf(mail)
       handled += 1
@@ -88,9 +90,11 @@ export abstract class Process {
     return handled
   }
 
-  /** Whether there is something to do for `step`. New mail is looked at also when there is not. */
+  /** Whether there is something to do for `step`. */
   get hasMail(): boolean {
-    return this.mailbox !== undefined && this.mailbox.length > 0 && !this.suspended
+    const { mailbox, ties } = this
+    if (mailbox === undefined || mailbox.length === 0) return false
+    return ties?.debugged === undefined || ties.debugged.wants(mailbox)
   }
 
   get suspended(): boolean {
@@ -141,7 +145,9 @@ export class Ties {
 /** What a debugger does to a process. */
 export interface Debugged {
   suspended: boolean
-  /** Asked before mail is taken, which is the first of `box` then. False: none is to be taken. */
+  /** Whether mail is to be taken. */
+  wants(box: RingQueue<unknown>): boolean
+  /** The same, before mail is taken: it is the first of `box` then. */
   ready(box: RingQueue<unknown>): boolean
   /** For processes that choose their mail: this is what they begin to handle, and so many wait. */
   taken(mail: unknown, waiting: number): void
