@@ -119,7 +119,7 @@ export class ActorProcess extends Process {
   }
 
   receive(mail: unknown): Wait {
-    if (this.effects?.timing !== undefined && !isInquiry(mail)) this.#cancelTimeout(this.effects)
+    if (this.effects?.timing !== undefined) this.#cancelTimeout(this.effects, mail)
     this.mail = mail
     return mail instanceof Mail ? this.#mail(mail) : this.#plain(mail)
   }
@@ -385,8 +385,8 @@ export class ActorProcess extends Process {
     return false
   }
 
-  #cancelTimeout(effects: Effects): void {
-    if (effects.timing?.pending === true) {
+  #cancelTimeout(effects: Effects, mail: unknown): void {
+    if (effects.timing?.pending === true && !isInquiry(mail)) {
       this.kind.actors.table.timers.cancel(effects.timing)
       effects.timing = undefined
     }

@@ -20,7 +20,7 @@ const SLICE = 64
 const TURN_MESSAGES = 16_384
 const TURN_MS = 5
 /** Messages of a turn that are timed one by one: all of them, where nodes are not busy. */
-const TIMED_FIRST = 32
+const TIMED_FIRST = 16
 /** After a stretch that was too long and not timed, so many are: 0.6 ms of clock reads for `overrunMs` or more. */
 const TIMED_AFTER = 16_384
 /** Stands for the mail of a process that begins. */
@@ -149,13 +149,13 @@ export class Scheduler {
 
   /** There is one call of `step` for both, timed or not: a second one made every message a tenth slower. */
   #slice(process: Process): void {
-    const timed = this.handled < this.#timedUntil
-    const limit = timed ? 1 : SLICE
+    let timed: boolean
     let mail: unknown
     let done = 0
     do {
+      timed = this.handled + done < this.#timedUntil
       if (timed) mail = process.started ? process.mailbox?.peek() : BEGINNING
-      done += process.step(limit, this.park)
+      done += process.step(timed ? 1 : SLICE - done, this.park)
     } while (timed && this.#time(process, mail) && done < SLICE)
     this.handled += done
   }
