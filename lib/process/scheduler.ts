@@ -20,7 +20,7 @@ const SLICE = 64
 const TURN_MESSAGES = 16_384
 const TURN_MS = 5
 /** Messages of a turn that are timed one by one: all of them, where nodes are not busy. */
-const TIMED_FIRST = 16
+const TIMED_FIRST = 8
 /** After a stretch that was too long and not timed, so many are: 0.6 ms of clock reads for `overrunMs` or more. */
 const TIMED_AFTER = 16_384
 /** Stands for the mail of a process that begins. */
