@@ -18,8 +18,25 @@ export function mailShown(mail: unknown): MailShown {
   if (mail instanceof DownSignal) return { ...shown, type: 'down', from: mail.pid, payload: mail.reason }
   if (mail instanceof TimerSignal) return { ...shown, type: 'timer', payload: mail.message }
   if (mail instanceof TimeoutMail) return { ...shown, type: 'timeout' }
-  return { ...shown, type: 'message', payload: opened(mail) }
+  if (!isEvent(mail)) return { ...shown, type: 'message', payload: opened(mail) }
+  const [word = ''] = mail.key.split(' ')
+  const type = word === 'call' || word === 'cast' ? word : /timeout$/i.test(word) ? 'timeout' : 'message'
+  return { ...shown, type, tag: mail.tag, payload: mail.payload }
 }
+
+interface MachineEvent {
+  /** `cast push`, `stateTimeout`, `internal retry`. */
+  readonly key: string
+  readonly tag: string | undefined
+  readonly payload: unknown
+}
+
+/** What a state machine has in hand is one of its events, which may have been postponed, or come from itself. */
+const isEvent = (mail: unknown): mail is MachineEvent =>
+  typeof mail === 'object' &&
+  mail !== null &&
+  ['key', 'tag', 'payload', 'request'].every(key => key in mail) &&
+  typeof (mail as MachineEvent).key === 'string'
 
 /** What came from another node is decoded once more: this is rare, and what was said is half of what is to be known. */
 function opened(message: unknown): unknown {
@@ -65,7 +82,7 @@ export function reportOf(process: Process, reason: ExitReason): CrashReport {
         : undefined
   const { type, tag, payload } = mailShown(mail)
   const lastMessage = type === 'exit' || type === 'down' || type === 'timer' ? mail : payload
-  const said = { ...base, tag, lastMessage: type === 'timeout' ? { type } : lastMessage }
+  const said = { ...base, tag, lastMessage: mail instanceof TimeoutMail ? { type } : lastMessage }
   if (!(process instanceof ActorProcess)) return { ...said, definition: undefined, state: undefined }
   // Before `init` is over, what stands in its place are the arguments: no state, and nothing that `inspect` knows.
   const state = process.starter === undefined ? process.kind.shown(process.state) : undefined
