@@ -137,6 +137,12 @@ t.test('replaceState puts an object in place, and harms nobody when it cannot', 
       message: /expected an object, got (5|null|a promise)$/,
     })
   t.equal(await ref.call('get'), 7, 'unharmed')
+  const tree = await startSupervisor(node, { children: [] })
+  await t.rejects(node.debug.replaceState(tree, { value: 1 }), {
+    code: 'ERR_PAYLOAD',
+    message: /expected a \w+, as the state is, got an object with key "value"/,
+  })
+  await tree.stop()
   let go = (_by: number): void => {}
   const busy = ref.call('wait', new Promise<number>(resolve => (go = resolve)))
   const late = node.debug.replaceState(ref, { value: 0 }, { timeoutMs: 10 })

@@ -108,7 +108,7 @@ export interface Debug {
    */
   getState(target: Inspected, options?: StateOptions): Promise<unknown>
   /**
-   * Puts another state in place: an object, or what a function of the state (itself, past `inspect`) returns; if that is
+   * Puts another state in place: an object of the same class (a supervisor's is its own), or what a function of the state (itself, past `inspect`) returns; if that is
    * undefined the state stays the object it is. What the function throws is the rejection, and changes nothing. For a
    * process of another node only an object. Resolves when it is done.
    */

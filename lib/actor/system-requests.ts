@@ -94,7 +94,14 @@ export function answer(request: Request, payload: unknown, asked: Asked): void {
 function replaced(state: unknown, change: unknown): unknown {
   const given: unknown = typeof change === 'function' ? change(state) : change
   const next = given === undefined ? state : given
-  if (typeof next === 'object' && next !== null && !isThenable(next)) return next
+  if (typeof next === 'object' && next !== null && !isThenable(next)) {
+    // A supervisor or a machine cannot go on with anything but its own kind.
+    if (Object.getPrototypeOf(next) === Object.getPrototypeOf(state)) return next
+    throw new TroupeError(
+      'ERR_PAYLOAD',
+      `replaceState: expected ${show(state)}, as the state is, got ${show(next)}`,
+    )
+  }
   throw new TroupeError(
     'ERR_PAYLOAD',
     `replaceState: expected an object, got ${isThenable(next) ? 'a promise' : show(next)}`,
