@@ -423,3 +423,38 @@ const mutes = defineActor('mute', {
     later: (_s, _p: undefined, ctx) => ctx.later<number>(),
   },
 })
+
+t.test('a start whose link or monitor is one too many leaves no process and no name behind', async t => {
+  const limits = { ...LIMITS, perProcessMax: 1 }
+  const { actors, run } = world(t, { limits })
+  const plain = defineActor('plain', { init: () => ({}) })
+  await run(async self => {
+    const full = { message: `${self.self} has 1 links, as many as it may` }
+    await self.spawn(plain, undefined, { link: true })
+    self.monitor(self.run(s => s.receive()))
+    self.trapExit(true)
+    const { size } = actors.table
+    const before = actors.stats()
+    await t.rejects(self.spawn(plain, undefined, { link: true, name: 'taken', scope: 'node' }), full)
+    t.throws(() => self.run(() => {}, { link: true, name: 'taken' }), full)
+    await t.rejects(self.spawn(plain, undefined, { monitor: true, name: 'taken', scope: 'node' }), {
+      message: `${self.self} holds 1 monitors, as many as it may`,
+    })
+    t.equal(actors.table.size, size, 'no process')
+    t.equal(actors.stats()['process.names'], before['process.names'], 'no name')
+    await self.spawn(plain, undefined, { name: 'taken', scope: 'node' })
+    await t.rejects(self.receive(undefined, { timeoutMs: 0 }), { code: 'ERR_TIMEOUT' }, 'and nobody is told')
+  })
+})
+
+t.test('a start whose monitor is one too many takes its link back, and nobody is told', async t => {
+  const { actors, run } = world(t, { limits: { ...LIMITS, perProcessMax: 1 } })
+  const plain = defineActor('plain', { init: () => ({}) })
+  await run(async self => {
+    self.trapExit(true)
+    self.monitor(self.run(s => s.receive()))
+    await t.rejects(self.spawn(plain, undefined, { link: true, monitor: true }), RangeError)
+    t.equal(actors.table.find(self.self)?.ties?.links?.size, 0)
+    await t.rejects(self.receive(undefined, { timeoutMs: 0 }), { code: 'ERR_TIMEOUT' })
+  })
+})

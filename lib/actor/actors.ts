@@ -424,14 +424,26 @@ export class Actors {
     const pid = this.table.ids.newPid()
     const process = new ActorProcess(pid, this.#kindOf(def), args)
     this.#admit(process, options.name)
+    if (options.link === true) process.parent = options.parent
     const parent = options.parent === undefined ? undefined : this.table.find(options.parent)
-    if (options.link === true) {
-      process.parent = options.parent
-      if (parent !== undefined) this.table.link(parent, pid)
-    }
-    const monitor =
-      options.monitor === true && parent !== undefined ? this.monitor(parent, pid, undefined) : undefined
+    const monitor = parent === undefined ? undefined : this.#tie(process, parent, options)
     return { pid, monitor, done: this.#await(process, def, options) }
+  }
+
+  /** What `parent` asked for before the process runs. When it may hold no more of it, there is no process. */
+  #tie(
+    process: Process,
+    parent: Process,
+    { link, monitor }: { readonly link?: boolean | undefined; readonly monitor?: boolean | undefined },
+  ): Ref | undefined {
+    try {
+      if (link === true) this.table.link(parent, process.pid)
+      return monitor === true ? this.monitor(parent, process.pid, undefined) : undefined
+    } catch (error) {
+      this.table.unlink(parent, process.pid)
+      this.table.die(process, 'normal')
+      throw error
+    }
   }
 
   #await(process: ActorProcess, def: AnyActor, options: StartOptions): Promise<void> {
@@ -500,10 +512,8 @@ export class Actors {
     const process = new FunctionProcess(this.table.ids.newPid(), this, fn)
     this.#admit(process, options.name as string | Address | undefined)
     if (options.trapExit === true) process.trapping = true
-    if (options.link === true && speaker !== undefined) {
-      process.parent = speaker.pid
-      this.table.link(speaker, process.pid)
-    }
+    if (speaker !== undefined && options.link === true) process.parent = speaker.pid
+    if (speaker !== undefined) this.#tie(process, speaker, { link: options.link })
     this.table.start(process)
     return process.pid
   }
