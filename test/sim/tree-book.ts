@@ -13,6 +13,7 @@
  * Every definition of a tree is wrapped: so a supervisor is seen when it is told of an end, at the moment at which it
  * decides.
  */
+import { ActorProcess } from '../../lib/actor/actor-process.js'
 import type { Signal } from '../../lib/actor/api.js'
 import { ActorContext } from '../../lib/actor/context.js'
 import { type AnyActor, specOf } from '../../lib/actor/define.js'
@@ -31,7 +32,7 @@ const ORPHAN_MS = 2_000
 export interface Life {
   readonly plan: Plan
   readonly pid: Pid
-  readonly def: AnyActor
+  readonly process: ActorProcess
   readonly parent: Life | undefined
   phase: 'starting' | 'up' | 'failed' | 'dead'
   /** Its start was asked for by name. */
@@ -40,12 +41,12 @@ export interface Life {
   ignored: boolean
   endedMs: number
   reason: string
-  /** Of a supervisor: what it keeps, what it decided, and why it has to end, if it has to. */
-  tree: unknown
+  /** Of a supervisor: its children, what it decided, and why it has to end, if it has to. */
   readonly lives: Life[]
   readonly decisions: Decision[]
   mustEnd: string | undefined
-  readonly nowMs: () => number
+  /** Undefined for parts of an application, and the application: how they decide is not seen. */
+  readonly nowMs: (() => number) | undefined
 }
 
 export type Decision =
@@ -93,7 +94,7 @@ export class TreeBook {
       ...def,
       spec: {
         ...spec,
-        init: (args: never, ctx: never) => this.#init(plan, watched, ctx, () => spec.init(args, ctx)),
+        init: (args: never, ctx: never) => this.#init(plan, ctx, () => spec.init(args, ctx)),
         ...(isLeaf(plan) && {
           terminate: async () => plan.terminateMs > 0 && (await this.#wait(plan.terminateMs)),
         }),
@@ -124,8 +125,9 @@ export class TreeBook {
 
   // ---- lives ----
 
-  #init(plan: Plan, def: AnyActor, ctx: ActorContext, init: () => unknown): unknown {
-    const life = this.#begin(plan, def, ctx)
+  #init(plan: Plan, ctx: ActorContext, init: () => unknown): unknown {
+    const inside = insideOf(ctx as never)
+    const life = this.#begin(plan, ActorContext.processOf(ctx), () => inside.nowMs)
     try {
       const state = isLeaf(plan) ? this.#initLeaf(life, ctx, init) : init()
       if (!(state instanceof Promise)) return this.#began(life, state)
@@ -149,27 +151,24 @@ export class TreeBook {
     return plan.initMs === 0 ? init() : this.#wait(plan.initMs).then(init)
   }
 
-  #begin(plan: Plan, def: AnyActor, ctx: ActorContext): Life {
-    const pid = ctx.self
-    const above = ActorContext.processOf(ctx).parent
-    const parent = above === undefined ? undefined : this.lives.get(`${above}`)
-    const inside = insideOf(ctx as never)
+  #begin(plan: Plan, process: ActorProcess, nowMs: Life['nowMs']): Life {
+    const { pid } = process
+    const parent = plan.parent === undefined ? undefined : this.#meet(plan.parent, process)
     const life: Life = {
       plan,
       pid,
-      def,
+      process,
       parent,
-      phase: 'starting',
+      phase: nowMs === undefined ? 'up' : 'starting',
       asked: (this.#asked.get(plan.path) ?? 0) > 0,
       wasUp: false,
       ignored: false,
       endedMs: Number.NaN,
       reason: '',
-      tree: undefined,
       lives: [],
       decisions: [],
       mustEnd: undefined,
-      nowMs: () => inside.nowMs,
+      nowMs,
     }
     if (parent !== undefined) this.#checkStart(life, parent)
     this.lives.set(`${pid}`, life)
@@ -179,12 +178,20 @@ export class TreeBook {
     return life
   }
 
+  /** Who keeps `child`. A part of an application is met when its first child begins. */
+  #meet(plan: Plan, child: ActorProcess): Life | undefined {
+    const { parent } = child
+    const known = parent === undefined ? undefined : this.lives.get(`${parent}`)
+    if (known !== undefined || parent === undefined) return known
+    const process = child.kind.actors.table.find(parent)
+    return process instanceof ActorProcess ? this.#begin(plan, process, undefined) : undefined
+  }
+
   #began(life: Life, state: unknown): unknown {
     if (life.phase === 'dead') return state
     const runs = typeof state === 'object' && state !== null && !life.ignored
     life.phase = runs ? 'up' : 'failed'
     life.wasUp = runs
-    life.tree = state
     return state
   }
 
@@ -280,7 +287,7 @@ export class TreeBook {
           )
         : undefined
     const child = known?.pid === undefined ? undefined : this.lives.get(`${known.pid}`)
-    if (life === undefined || child === undefined || signal.type !== 'down') return info()
+    if (life?.nowMs === undefined || child === undefined || signal.type !== 'down') return info()
     const { plan } = child
     const clean = isCleanExit(signal.reason)
     const restarts = plan.restart === 'permanent' || (plan.restart === 'transient' && !clean)
@@ -307,7 +314,7 @@ export class TreeBook {
 
   #reports(pid: string): void {
     const life = this.lives.get(pid)
-    if (life === undefined || isLeaf(life.plan)) return
+    if (life?.nowMs === undefined || isLeaf(life.plan)) return
     life.decisions.push({ what: 'report', atMs: life.nowMs(), text: undefined })
   }
 
@@ -326,7 +333,7 @@ export class TreeBook {
 
   #checkFamily(supervisor: Life): void {
     const { plan, lives } = supervisor
-    const infos = childrenOf(supervisor.tree) ?? []
+    const infos = childrenOf(supervisor.process.state) ?? []
     const rests = (path: string): boolean => this.#resting.has(`${supervisor.pid} ${path}`)
     const unfinished = isGroup(plan) && lives.some(life => rests(life.plan.path))
     for (const life of lives.filter(isAlive)) {

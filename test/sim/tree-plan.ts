@@ -4,6 +4,7 @@ import type { ExitReason } from '../../lib/base/reasons.js'
 import { defineMachine } from '../../lib/machine/machine.js'
 import { stay, stop } from '../../lib/machine/results.js'
 import type { SimRandom } from '../../lib/sim/sim-random.js'
+import type { ApplicationSpec } from '../../lib/supervisor/application.js'
 import { type ChildSpec, child, type Restart, type ShutdownMs } from '../../lib/supervisor/child-spec.js'
 import { dynamicSupervisor } from '../../lib/supervisor/dynamic-supervisor.js'
 import { partitionSupervisor } from '../../lib/supervisor/partition-supervisor.js'
@@ -36,6 +37,8 @@ export interface Plan {
   readonly intensity: Intensity
   readonly backoff: { readonly minMs: number; readonly maxMs: number } | undefined
   readonly autoShutdown: AutoShutdown
+  /** Its children are parts of an application, which it is itself. */
+  readonly application: boolean
   // Of a leaf.
   readonly traps: boolean
   readonly initMs: number
@@ -69,7 +72,13 @@ const leafKind = (random: SimRandom): Kind => (random.chance(0.3) ? 'machine' : 
 const treeKind = (random: SimRandom, depth: number): Kind =>
   random.chance(depth === 0 ? 0.8 : 0.6) ? pick(random, STRATEGIES) : pick(random, ['dynamic', 'partition'])
 
-function planAt(random: SimRandom, parent: Plan | undefined, id: string, kind: Kind): Plan {
+function planAt(
+  random: SimRandom,
+  parent: Plan | undefined,
+  id: string,
+  kind: Kind,
+  fixed: Partial<Plan> = {},
+): Plan {
   const path = parent === undefined ? id : `${parent.path}/${id}`
   const place = parent?.children.length ?? 0
   const leaf = kind === 'member' || kind === 'machine'
@@ -101,17 +110,40 @@ function planAt(random: SimRandom, parent: Plan | undefined, id: string, kind: K
       STRATEGIES.includes(kind as Strategy) && random.chance(0.25)
         ? pick(random, ['any_significant', 'all_significant'])
         : 'never',
+    application: false,
     traps: random.chance(0.75),
     initMs: slow && random.chance(0.5) ? random.below(200) : 0,
     terminateMs: slow ? random.below(300) : 0,
     failing: leaf && random.chance(0.15) ? 0.4 : 0,
     ignoring: leaf && random.chance(0.05) ? 0.3 : 0,
+    ...fixed,
   }
-  if (!leaf && kind !== 'dynamic') {
+  if (!leaf && kind !== 'dynamic' && !plan.application) {
     const size = kind === 'partition' ? 1 + random.below(3) : 1 + random.below(CHILDREN_MAX)
     for (let i = 0; i < size; i++) plan.children.push(growPlan(random, plan, `${i}`))
   }
   return plan
+}
+
+/** An application, and its parts: what it does not leave to its user is as it says itself. */
+export function growApplication(random: SimRandom, id: string): Plan {
+  const fixed = { name: undefined, autoShutdown: 'never', backoff: undefined, application: true } as const
+  const plan = planAt(random, undefined, id, 'rest_for_one', fixed)
+  const size = 1 + random.below(CHILDREN_MAX)
+  for (let i = 0; i < size; i++)
+    plan.children.push(planAt(random, plan, `${i}`, pick(random, STRATEGIES), PART))
+  return plan
+}
+
+const PART = { restart: 'permanent', significant: false, own: undefined, name: undefined } as const
+
+export function applicationSpecOf(plan: Plan, watch: Watch): ApplicationSpec {
+  const parts = plan.children.map(({ id, place, kind, intensity, backoff, autoShutdown, children }) => {
+    const specs = children.map(below => specOf(below, watch))
+    const after = place % 2 === 0 ? [] : [`${place - 1}`]
+    return [id, { strategy: kind as Strategy, intensity, backoff, autoShutdown, children: specs, after }]
+  })
+  return { intensity: plan.intensity, parts: Object.fromEntries(parts) }
 }
 
 const intensity = (random: SimRandom): Intensity => ({

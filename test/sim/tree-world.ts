@@ -12,6 +12,7 @@ import type { Pid } from '../../lib/base/ids.js'
 import type { ExitReason } from '../../lib/base/reasons.js'
 import type { SimRandom } from '../../lib/sim/sim-random.js'
 import { TestMesh } from '../../lib/sim/test-mesh.js'
+import { startApplication } from '../../lib/supervisor/application.js'
 import { type DynamicSupervisorDef, dynamicSupervisorOf } from '../../lib/supervisor/dynamic-supervisor.js'
 import { type SupervisorDef, supervisorOf } from '../../lib/supervisor/supervisor.js'
 import { checkBounds, checkEmpty, checkStopped } from './bounds.js'
@@ -19,7 +20,18 @@ import { History } from './history.js'
 import { checkSignals } from './signals.js'
 import { type Command, talkerOf } from './talker.js'
 import { isAlive, type Life, TreeBook } from './tree-book.js'
-import { defOf, growLeaf, growPlan, isLeaf, isStatic, type member, pick, specOf } from './tree-plan.js'
+import {
+  applicationSpecOf,
+  defOf,
+  growApplication,
+  growLeaf,
+  growPlan,
+  isLeaf,
+  isStatic,
+  type member,
+  pick,
+  specOf,
+} from './tree-plan.js'
 import type { Checked, Outcome } from './world.js'
 
 /** How long users and faults are at it, and how long the trees then have to come to rest. */
@@ -139,7 +151,12 @@ class TreeWorld implements Checked {
   }
 
   #plant(): void {
-    const plan = growPlan(this.#random, undefined, `r${this.#planted++}`)
+    const id = `r${this.#planted++}`
+    if (this.#random.chance(0.2)) {
+      const spec = applicationSpecOf(growApplication(this.#random, id), this.book.watch)
+      return void this.#asking(startApplication(this.#node, spec))
+    }
+    const plan = growPlan(this.#random, undefined, id)
     const options = { name: plan.name, scope: plan.scope, ...ASK }
     void this.#asking(this.#node.spawn(defOf(plan, this.book.watch), undefined, options))
   }
@@ -240,8 +257,8 @@ class TreeWorld implements Checked {
 
   // ---- inside ----
 
-  #ref<D>({ pid, def }: Life): ActorRef<D> {
-    return besideRef<D>(this.#bully, pid, def)
+  #ref<D>({ pid, process }: Life): ActorRef<D> {
+    return besideRef<D>(this.#bully, pid, process.kind.def)
   }
 
   async #asking(asked: Promise<unknown>): Promise<void> {
