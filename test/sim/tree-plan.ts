@@ -42,6 +42,8 @@ export interface Plan {
   // Of a leaf.
   readonly traps: boolean
   readonly initMs: number
+  /** How long its init may take: it may take longer. */
+  readonly startMs: number | undefined
   readonly terminateMs: number
   /** How often its init fails, or has nothing to start. */
   readonly failing: number
@@ -113,6 +115,7 @@ function planAt(
     application: false,
     traps: random.chance(0.75),
     initMs: slow && random.chance(0.5) ? random.below(200) : 0,
+    startMs: slow && random.chance(0.5) ? 50 : undefined,
     terminateMs: slow ? random.below(300) : 0,
     failing: leaf && random.chance(0.15) ? 0.4 : 0,
     ignoring: leaf && random.chance(0.05) ? 0.3 : 0,
@@ -204,7 +207,7 @@ export function defOf(plan: Plan, watch: Watch): AnyActor {
 }
 
 export function specOf(plan: Plan, watch: Watch): ChildSpec {
-  const { id, restart, shutdownMs, significant, own, name, scope } = plan
+  const { id, restart, shutdownMs, startMs, significant, own, name, scope } = plan
   return child<AnyActor>(defOf(plan, watch), {
     id,
     restart,
@@ -213,6 +216,7 @@ export function specOf(plan: Plan, watch: Watch): ChildSpec {
     intensity: own,
     name,
     scope,
+    timeoutMs: startMs,
   })
 }
 

@@ -1,0 +1,65 @@
+/** Random supervision trees on virtual time, and the bugs that they must find. */
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { applied, mutants, parse, rootFolder } from './mutants/patches.js'
+import { keptSeeds } from './sim/run.js'
+import { runTrees } from './sim/tree-world.js'
+
+t.setTimeout(300_000)
+
+t.test('trees that once broke a law keep it', async t => {
+  for (const seed of keptSeeds('trees')) t.strictSame((await runTrees(seed)).violations, [], `seed ${seed}`)
+})
+
+t.test(
+  'a hundred and fifty random trees break no law of supervision, of links and monitors, of bounds',
+  async t => {
+    for (let seed = 5_001; seed <= 5_150; seed++) {
+      const { violations } = await runTrees(seed)
+      if (violations.length > 0) t.strictSame(violations, [], `seed ${seed}`)
+    }
+    t.pass('150 seeds')
+  },
+)
+
+t.test('twenty random trees, each run twice, are the same run', async t => {
+  for (let seed = 5_151; seed <= 5_170; seed++) {
+    const first = await runTrees(seed)
+    const again = await runTrees(seed)
+    t.strictSame([again.hash, again.events], [first.hash, first.events], `seed ${seed}, twice`)
+  }
+})
+
+t.test('every bug that is kept as a patch can still be put in', async t => {
+  const root = rootFolder()
+  const git = spawnSync('git', ['rev-parse', '--is-inside-work-tree'], { cwd: root }).status === 0
+  const all = mutants(root)
+  for (const mutant of all) {
+    const files = applied(mutant, file => readFileSync(join(root, file), 'utf8'))
+    t.ok(files.size > 0, `${mutant.name}: ${mutant.bug}`)
+    if (!git) continue
+    const check = spawnSync('git', ['apply', '--check', join('test', 'mutants', `${mutant.name}.patch`)], {
+      cwd: root,
+      encoding: 'utf8',
+    })
+    t.equal(check.stderr, '', `${mutant.name}, by git`)
+  }
+  if (!git) t.comment('no git checkout here: held against the files alone')
+  t.ok(all.length >= 3, `${all.length} mutants`)
+})
+
+t.test('a patch that does not apply, or says not what finds it, is refused by name', async t => {
+  const diff = '--- a/lib/x.ts\n+++ b/lib/x.ts\n@@ -1 +1 @@\n-a\n+b\n'
+  const patch = parse('p', `bug: b for a\nfound by: node x.js --seeds 5\n\n${diff}`)
+  t.strictSame(patch.foundBy, ['node', 'x.js', '--seeds', '5'])
+  t.strictSame([...applied(patch, () => 'x\na\ny\n')], [['lib/x.ts', 'x\nb\ny\n']])
+  t.throws(
+    () => applied(patch, () => 'x\n'),
+    /p.patch: expected its lines once in lib\/x.ts, found them 0 times/,
+  )
+  t.throws(() => applied(patch, () => 'a\na\n'), /found them 2 times/)
+  t.throws(() => parse('p', diff), /p.patch: expected a line "bug: …" at its head/)
+  t.throws(() => parse('p', 'bug: b\nfound by: x\n'), /p.patch: expected a diff/)
+})
