@@ -13,20 +13,11 @@ t.test('trees that once broke a law keep it', async t => {
   for (const seed of keptSeeds('trees')) t.strictSame((await runTrees(seed)).violations, [], `seed ${seed}`)
 })
 
-t.test(
-  'a hundred and fifty random trees break no law of supervision, of links and monitors, of bounds',
-  async t => {
-    for (let seed = 5_001; seed <= 5_150; seed++) {
-      const { violations } = await runTrees(seed)
-      if (violations.length > 0) t.strictSame(violations, [], `seed ${seed}`)
-    }
-    t.pass('150 seeds')
-  },
-)
-
-t.test('twenty random trees, each run twice, are the same run', async t => {
-  for (let seed = 5_151; seed <= 5_170; seed++) {
+t.test('a hundred and fifty random trees break no law, and twenty run twice are the same run', async t => {
+  for (let seed = 5_001; seed <= 5_150; seed++) {
     const first = await runTrees(seed)
+    if (first.violations.length > 0) t.strictSame(first.violations, [], `seed ${seed}`)
+    if (seed > 5_020) continue
     const again = await runTrees(seed)
     t.strictSame([again.hash, again.events], [first.hash, first.events], `seed ${seed}, twice`)
   }
