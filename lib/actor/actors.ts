@@ -403,31 +403,42 @@ export class Actors {
     return this.spawnHere(speaker, def, args, options)
   }
 
-  /** On this node. A `name` is one of this node; cluster-wide names come as `claim`. */
-  async spawnHere(
+  /** On this node. A `name` is one of this node; cluster-wide names come as `claim`. Whatever fails is a rejection. */
+  spawnHere(
     speaker: Process | undefined,
     def: AnyActor,
     args: unknown,
     options: Omit<StartOptions, 'parent'>,
   ): Promise<PinnedRef> {
-    const copied = this.#copied(args, 'args')
-    const { name, link, monitor, claim, started, timeoutMs, signal } = options
-    const parent = speaker?.pid
-    const child = this.start(def, copied, { parent, name, link, monitor, claim, started, timeoutMs, signal })
-    await child.done
-    return new PinnedRef(this, child.pid, { defName: def.name, speaker, monitor: child.monitor })
+    try {
+      const copied = this.#copied(args, 'args')
+      const { process, monitor } = this.#launch(def, copied, speaker?.pid, options)
+      const ref = new PinnedRef(this, process.pid, { defName: def.name, speaker, monitor })
+      return this.#await(process, speaker?.pid, options, ref)
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /** Makes the process, linked, monitored and named, and lets `init` run in a later turn. */
   start(def: AnyActor, args: unknown, options: StartOptions): Started {
+    const { process, monitor } = this.#launch(def, args, options.parent, options)
+    return { pid: process.pid, monitor, done: this.#await(process, options.parent, options, undefined) }
+  }
+
+  #launch(
+    def: AnyActor,
+    args: unknown,
+    parentPid: Pid | undefined,
+    options: StartOptions,
+  ): { readonly process: ActorProcess; readonly monitor: Ref | undefined } {
     options.signal?.throwIfAborted()
-    const pid = this.table.ids.newPid()
-    const process = new ActorProcess(pid, this.#kindOf(def), args)
+    const process = new ActorProcess(this.table.ids.newPid(), this.#kindOf(def), args)
     this.#admit(process, options.name)
-    if (options.link === true) process.parent = options.parent
-    const parent = options.parent === undefined ? undefined : this.table.find(options.parent)
+    if (options.link === true) process.parent = parentPid
+    const parent = parentPid === undefined ? undefined : this.table.find(parentPid)
     const monitor = parent === undefined ? undefined : this.#tie(process, parent, options)
-    return { pid, monitor, done: this.#await(process, def, options) }
+    return { process, monitor }
   }
 
   /** What `parent` asked for before the process runs. When it may hold no more of it, there is no process. */
@@ -446,38 +457,31 @@ export class Actors {
     }
   }
 
-  #await(process: ActorProcess, def: AnyActor, options: StartOptions): Promise<void> {
-    const { timeoutMs, signal, claim } = options
-    const { timers } = this.table
+  /** Resolves with `result` when `init` is over. */
+  #await<T>(process: ActorProcess, parent: Pid | undefined, options: StartOptions, result: T): Promise<T> {
+    const { timeoutMs, signal, claim, started } = options
     return new Promise((resolve, reject) => {
-      const timing = timers.after(timeoutOf({ timeoutMs }), () => {
-        starter.because('timeout')
-        this.table.die(process, 'killed')
-      })
-      const aborted = (): void => {
-        starter.rejectWith(signal?.reason)
-        this.table.die(process, 'killed')
-      }
-      const starter = new Starter(options.parent, def.name, error => {
-        timers.cancel(timing)
-        signal?.removeEventListener('abort', aborted)
+      const settled = (error: unknown): void => {
         if (error !== undefined) return reject(error)
-        options.started?.(process.pid)
-        resolve()
+        started?.(process.pid)
+        resolve(result)
+      }
+      const starter = new Starter({
+        table: this.table,
+        process,
+        parent,
+        defName: process.kind.def.name,
+        settled,
       })
       process.starter = starter
-      signal?.addEventListener('abort', aborted)
-      if (claim === undefined) {
-        this.table.start(process)
-        return
+      starter.limit(timeoutOf({ timeoutMs }), signal)
+      if (claim === undefined) this.table.start(process)
+      else {
+        claim(process.pid).then(
+          () => this.table.start(process),
+          error => starter.abandon(error, 'normal'),
+        )
       }
-      claim(process.pid).then(
-        () => this.table.start(process),
-        error => {
-          starter.rejectWith(error)
-          this.table.die(process, 'normal')
-        },
-      )
     })
   }
 

@@ -362,10 +362,14 @@ export class Window {
     return this.#takenBytes <= this.#permittedBytes
   }
 
-  /** The new total to announce, when enough has been taken to be worth a frame. */
+  /** Enough has been taken to be worth a frame. */
+  get due(): boolean {
+    return this.#permittedBytes - this.#takenBytes <= 0.75 * this.#windowBytes
+  }
+
+  /** The new total to announce, when that is due. */
   grant(nowMs: number, roundTripMs: number): number | undefined {
-    const leftBytes = this.#permittedBytes - this.#takenBytes
-    if (leftBytes > this.#windowBytes - this.#windowBytes / 4) return undefined
+    if (!this.due) return undefined
     if (this.#takenBytes - this.#sinceBytes >= this.#windowBytes) {
       this.#fit(nowMs - this.#sinceMs, WINDOW_MS + 2 * roundTripMs)
       this.#sinceMs = nowMs

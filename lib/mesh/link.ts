@@ -195,7 +195,7 @@ export class Link implements Session {
   settle(): void {
     if (!this.#open) return
     this.#frameSinceMs = this.#reader.begun ? (this.#frameSinceMs ?? this.#clock.now()) : undefined
-    if (this.#crediting) return
+    if (this.#crediting || !(this.#window.due || this.#slotWindow.due)) return
     this.#crediting = true
     this.#loop.later(this.#credit)
   }

@@ -26,6 +26,11 @@ export class Body extends Encoded {
     this.#start = start
   }
 
+  /** Small in the chunk that it came in, which it keeps in memory while it waits. */
+  get pins(): boolean {
+    return this.byteLength * SHARE < this.#buffer.buffer.byteLength
+  }
+
   /** What it pins in memory while it waits. */
   get chunk(): ArrayBufferLike {
     return this.#buffer.buffer
@@ -50,7 +55,7 @@ export class Body extends Encoded {
   }
 
   #copyOut(): void {
-    if (this.byteLength * SHARE >= this.#buffer.buffer.byteLength) return
+    if (!this.pins) return
     const copy = Buffer.allocUnsafe(this.byteLength)
     this.#buffer.copy(copy, 0, this.#start, this.#start + this.byteLength)
     this.#buffer = copy

@@ -4,7 +4,6 @@
  */
 import { TroupeError } from '../base/errors.js'
 import type { Pid } from '../base/ids.js'
-import type { Loop } from '../base/runtime.js'
 import { Cast, type Encoded, type NameOnNode, type Request } from '../process/mail.js'
 import { Flag, FrameType } from '../wire/frame.js'
 import type { Asks } from './asks.js'
@@ -15,6 +14,9 @@ import type { Peer, Shared } from './peer.js'
 
 export type DeadLetter = (to: Pid | NameOnNode, message: unknown, why: 'noproc' | 'noconnection') => void
 
+/** Chunks that bodies may keep in memory by waiting in them: of 64 KiB at most each. */
+const CHUNKS_MAX = 16
+
 /** The bytes of one body. */
 interface Bytes {
   readonly buffer: Buffer
@@ -24,17 +26,17 @@ interface Bytes {
 
 export class Incoming {
   readonly #shared: Shared
-  readonly #loop: Loop
   readonly #hosts: Hosts
   readonly #asks: Asks
   readonly #deadLetter: DeadLetter
   readonly #tags = new TagReader()
-  /** Bodies delivered since `later` last ran: those still unopened by then are copied out of their chunks. */
+  /** Bodies that may still wait in the chunk they came in, by chunk. */
   #fresh: Body[] = []
+  #chunk: ArrayBufferLike | undefined
+  #chunks = 0
 
-  constructor(shared: Shared, loop: Loop, hosts: Hosts, asks: Asks, deadLetter: DeadLetter) {
+  constructor(shared: Shared, hosts: Hosts, asks: Asks, deadLetter: DeadLetter) {
     this.#shared = shared
-    this.#loop = loop
     this.#hosts = hosts
     this.#asks = asks
     this.#deadLetter = deadLetter
@@ -70,13 +72,24 @@ export class Incoming {
 
   #body(raw: boolean, buffer: Buffer, start: number, end: number): Body {
     const body = new Body(this.#shared.codec, raw, buffer, start, end)
-    if (this.#fresh.push(body) === 1) this.#loop.later(() => this.#unpin())
+    if (body.pins) this.#keep(body)
     return body
+  }
+
+  /** Nearly every body is opened before the next chunk comes, so none is copied until several have come. */
+  #keep(body: Body): void {
+    if (body.chunk !== this.#chunk) {
+      if (this.#chunks === CHUNKS_MAX) this.#unpin()
+      this.#chunk = body.chunk
+      this.#chunks += 1
+    }
+    this.#fresh.push(body)
   }
 
   #unpin(): void {
     const fresh = this.#fresh
     this.#fresh = []
+    this.#chunks = 0
     let from = 0
     while (from < fresh.length) from = unpinChunk(fresh, from)
   }

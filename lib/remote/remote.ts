@@ -83,7 +83,7 @@ class Sessions implements Remoting {
     this.#hosts = new Hosts(options.spawner, options.runtime.clock)
     this.#asks = new Asks(options.runtime.clock)
     this.#deadLetter = options.deadLetter ?? (() => {})
-    this.#incoming = new Incoming(this.#shared, this.#loop, this.#hosts, this.#asks, this.#deadLetter)
+    this.#incoming = new Incoming(this.#shared, this.#hosts, this.#asks, this.#deadLetter)
   }
 
   send(from: Pid, to: Pid | NameOnNode, message: unknown): Sent {
