@@ -22,7 +22,7 @@ import { ActorContext } from './context.js'
 import type { AnyActor, AnySpec, Handler } from './define.js'
 import { STOP } from './refs.js'
 import { isThenable, LATER, Promises } from './replies.js'
-import type { Starter } from './starter.js'
+import type { Awaiting } from './starter.js'
 import { answer, isInquiry, isSystemTag } from './system-requests.js'
 
 /** A definition, as one node runs it. */
@@ -89,7 +89,7 @@ export class ActorProcess extends Process {
   context: ActorContext | undefined = undefined
   effects: Effects | undefined = undefined
   parent: Pid | undefined = undefined
-  starter: Starter | undefined = undefined
+  starter: Awaiting | undefined = undefined
 
   constructor(pid: Pid, kind: ActorKind, args: unknown) {
     super(pid)
@@ -111,6 +111,7 @@ export class ActorProcess extends Process {
       return this.#startFailed(thrownReason(error))
     }
     if (!isThenable(result)) return this.#began(result)
+    this.starter?.waits()
     return this.#until(
       result,
       state => this.#began(state),

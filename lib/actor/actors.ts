@@ -459,30 +459,21 @@ export class Actors {
 
   /** Resolves with `result` when `init` is over. */
   #await<T>(process: ActorProcess, parent: Pid | undefined, options: StartOptions, result: T): Promise<T> {
-    const { timeoutMs, signal, claim, started } = options
-    return new Promise((resolve, reject) => {
-      const settled = (error: unknown): void => {
-        if (error !== undefined) return reject(error)
-        started?.(process.pid)
-        resolve(result)
-      }
-      const starter = new Starter({
-        table: this.table,
-        process,
-        parent,
-        defName: process.kind.def.name,
-        settled,
-      })
-      process.starter = starter
-      starter.limit(timeoutOf({ timeoutMs }), signal)
-      if (claim === undefined) this.table.start(process)
-      else {
-        claim(process.pid).then(
-          () => this.table.start(process),
-          error => starter.abandon(error, 'normal'),
-        )
-      }
-    })
+    const { claim, signal, started } = options
+    const defName = process.kind.def.name
+    const timeoutMs = timeoutOf(options)
+    const starter = new Starter(this.table, process, { parent, defName, result, started, timeoutMs })
+    process.starter = starter
+    if (signal !== undefined) starter.until(signal)
+    if (claim === undefined) this.table.start(process)
+    else {
+      starter.waits()
+      claim(process.pid).then(
+        () => this.table.start(process),
+        error => starter.abandon(error, 'normal'),
+      )
+    }
+    return starter.promise
   }
 
   #admit(process: Process, name: string | Address | undefined): void {

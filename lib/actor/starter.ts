@@ -5,45 +5,59 @@ import type { Process } from '../process/process.js'
 import type { ProcessTable } from '../process/process-table.js'
 import type { Timing } from '../process/timer-heap.js'
 
-export interface Starting {
-  readonly table: ProcessTable
-  readonly process: Process
+export interface Starting<T> {
   readonly parent: Pid | undefined
   readonly defName: string
-  /** Settles what the starter waits for: undefined when `init` is over and has not failed. */
-  readonly settled: (error: unknown) => void
+  /** What the promise resolves with. */
+  readonly result: T
+  /** `init` is over, and nothing ran since. */
+  readonly started: ((pid: Pid) => void) | undefined
+  readonly timeoutMs: number
 }
 
+/** A starter as its process knows it. */
+export type Awaiting = Pick<Starter, 'parent' | 'started' | 'because' | 'failed' | 'waits'>
+
 /**
- * Who waits for an actor's `init`: settles once, by the start or by the death that came before it. One object and one
- * timer for each start, because there may be a million of them.
+ * Who waits for an actor's `init`: settles once, by the start or by the death that came before it. There may be a million
+ * starts, so there is a timer only for those that wait for something: a promise of `init`, or a name before it.
  */
-export class Starter {
-  readonly parent: Pid | undefined
+export class Starter<T = unknown> {
+  readonly promise: Promise<T>
+  readonly #starting: Starting<T>
   readonly #table: ProcessTable
   readonly #process: Process
-  readonly #defName: string
-  readonly #settled: (error: unknown) => void
+  #resolve!: (result: T) => void
+  #reject!: (error: unknown) => void
   #why: { readonly error: unknown } | undefined = undefined
   #timing: Timing | undefined = undefined
   #signal: AbortSignal | undefined = undefined
   #aborted: (() => void) | undefined = undefined
 
-  constructor({ table, process, parent, defName, settled }: Starting) {
-    this.parent = parent
+  constructor(table: ProcessTable, process: Process, starting: Starting<T>) {
     this.#table = table
     this.#process = process
-    this.#defName = defName
-    this.#settled = settled
+    this.#starting = starting
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
   }
 
-  /** From now on it waits no longer than `timeoutMs`, and no longer than `signal` lets it. */
-  limit(timeoutMs: number, signal: AbortSignal | undefined): void {
-    this.#timing = this.#table.timers.after(timeoutMs, () => {
+  get parent(): Pid | undefined {
+    return this.#starting.parent
+  }
+
+  /** The start takes longer than a turn: from now on no longer than `timeoutMs`. */
+  waits(): void {
+    this.#timing ??= this.#table.timers.after(this.#starting.timeoutMs, () => {
       this.because('timeout')
       this.#table.die(this.#process, 'killed')
     })
-    if (signal === undefined) return
+  }
+
+  /** Nor does it go on when `signal` aborts. */
+  until(signal: AbortSignal): void {
     this.#signal = signal
     this.#aborted = () => this.abandon(signal.reason, 'killed')
     signal.addEventListener('abort', this.#aborted)
@@ -55,7 +69,7 @@ export class Starter {
 
   /** The death that follows is one of a start that failed for this reason. */
   because(reason: ExitReason): void {
-    if (this.#why === undefined) this.#why = { error: startError(this.#defName, reason) }
+    if (this.#why === undefined) this.#why = { error: startError(this.#starting.defName, reason) }
   }
 
   /** The process dies, and its death is reported as `error`. */
@@ -72,7 +86,9 @@ export class Starter {
   #settle(error: unknown): void {
     if (this.#timing !== undefined) this.#table.timers.cancel(this.#timing)
     if (this.#aborted !== undefined) this.#signal?.removeEventListener('abort', this.#aborted)
-    this.#settled(error)
+    if (error !== undefined) return this.#reject(error)
+    this.#starting.started?.(this.#process.pid)
+    this.#resolve(this.#starting.result)
   }
 }
 

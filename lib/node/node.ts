@@ -269,10 +269,13 @@ class TroupeNode implements Node {
     return this.#mesh.address
   }
 
-  async spawn<D extends AnyActor>(def: D, ...rest: SpawnRest<D>): Promise<ActorRef<D>> {
-    this.#running('spawn')
-    const [args, options] = rest as [unknown?, object?]
-    return typed(await this.#actors.spawn(undefined, def, args, options))
+  spawn<D extends AnyActor>(def: D, ...rest: SpawnRest<D>): Promise<ActorRef<D>> {
+    try {
+      this.#running('spawn')
+      return this.#actors.spawn(undefined, def, rest[0], rest[1]) as Promise<unknown> as Promise<ActorRef<D>>
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   run(fn: (self: Self) => unknown, options?: Omit<RunOptions, 'link'>): Pid {
