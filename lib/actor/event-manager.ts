@@ -110,6 +110,12 @@ const CALL_CHECKS = { ...WAIT_CHECKS, id: isId }
  *
  * ```ts
  * const shop = defineEvents<{ sold: { sku: string; count: number }; closed: void }>('shop')
+ * const audit = defineEventHandler('audit', {
+ *   init: (start: number) => ({ total: start }),
+ *   events: { sold: (state, sale: { count: number }) => { state.total += sale.count } },
+ *   calls: { total: state => state.total },
+ * })
+ * const node = await createNode()
  * const events = eventManager(await node.spawn(shop))
  * await events.add(audit, 0)
  * events.notify('sold', { sku: 'tea', count: 2 })

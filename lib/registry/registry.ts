@@ -125,6 +125,7 @@ export interface Registry<K, V, Meta extends object = Record<string, unknown>>
  *
  * ```ts
  * const rooms = defineRegistry<string, { topic: string }>('rooms', { keys: 'unique' })
+ * const node = await createNode()
  * await node.spawn(rooms)
  * node.run(async self => {
  *   rooms.register(self, 'lobby', { topic: 'tea' })
@@ -162,7 +163,11 @@ export function defineRegistry<K, V = undefined, Meta extends object = Record<st
  * `ERR_ALREADY_STARTED` with the pid, sending to nobody throws `ERR_NAME`, calling nobody rejects with `ERR_NOPROC`.
  *
  * ```ts
- * const lobby = await node.spawn(room, 'lobby', { name: via(rooms, 'lobby', { topic: 'tea' }) })
+ * const rooms = defineRegistry<string, { topic: string }>('rooms', { keys: 'unique' })
+ * const room = defineActor('room', { init: () => ({}), calls: { say: (_state, text: string) => text.length } })
+ * const node = await createNode()
+ * await node.spawn(rooms)
+ * await node.spawn(room, undefined, { name: via(rooms, 'lobby', { topic: 'tea' }) })
  * await node.named(via(rooms, 'lobby'), room).call('say', 'hello')
  * ```
  */

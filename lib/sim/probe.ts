@@ -54,6 +54,7 @@ export async function createProbe(node: Node, options?: ProbeOptions, drive?: Dr
 
 /**
  * ```ts
+ * const world = await createTestNode()
  * const probe = await world.probe()
  * world.node.send(probe.pid, { type: 'paid', amount: 5 })
  * await probe.expect({ type: 'paid', amount: (amount: number) => amount > 0 })

@@ -62,6 +62,9 @@ const isNames = arrayOf(isString)
  * for one that there is not, are a `TypeError`.
  *
  * ```ts
+ * const pool = defineActor('pool', { init: () => ({ free: 10 }) })
+ * const server = defineActor('server', { init: () => ({ port: 8080 }) })
+ * const node = await createNode()
  * const shop = await startApplication(node, {
  *   parts: {
  *     web: { after: ['db'], children: [child(server)] },

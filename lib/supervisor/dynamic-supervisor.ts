@@ -101,6 +101,8 @@ const SPEC_CHECKS = {
  * process, its parent. Rejects with `ERR_ALREADY_STARTED` when the name is taken.
  *
  * ```ts
+ * const room = defineActor('room', { init: (title: string) => ({ title }) })
+ * const node = await createNode()
  * const rooms = await startDynamicSupervisor(node, { maxChildren: 1_000 }, { name: 'rooms', scope: 'node' })
  * const hall = await rooms.startChild(child(room, { args: 'hall', restart: 'transient' }))
  * ```

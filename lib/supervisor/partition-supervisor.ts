@@ -86,6 +86,11 @@ const SPEC_CHECKS: Readonly<Record<string, Check>> = {
  * when a partition does not start.
  *
  * ```ts
+ * const cache = defineActor('cache', {
+ *   init: () => ({ held: new Map<string, string>() }),
+ *   calls: { get: (state, key: string) => state.held.get(key) },
+ * })
+ * const node = await createNode()
  * const caches = await startPartitionSupervisor(node, { name: 'caches', child: child(cache) })
  * await caches.for('user:7').call('get', 'user:7')
  * ```

@@ -306,6 +306,7 @@ export const patiently = (options: WaitOptions | undefined): WaitOptions => ({
  *
  * ```ts
  * const tools = supervisor({ children: [] })
+ * const node = await createNode()
  * await startSupervisor(node, { children: [child(tools, { name: 'tools', scope: 'node' })] })
  * const { specs } = await supervisorOf(node.named('tools', tools)).countChildren()
  * ```
