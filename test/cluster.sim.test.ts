@@ -59,6 +59,38 @@ t.test('a name is known everywhere with its definition, and refused to who expec
   await mesh.stop()
 })
 
+const cloakroom = defineActor('cloakroom', {
+  init: () => ({ downs: [] as unknown[] }),
+  calls: {
+    hang: (_, _coat: void, ctx) => void ctx.monitor(ctx.from.pid),
+    downs: state => state.downs,
+  },
+  info: (state, signal) => {
+    if (signal.type === 'down') state.downs.push([signal.pid, signal.reason])
+  },
+})
+
+t.test('code outside of processes lives as long as its node, for those who monitor it', async t => {
+  const mesh = await createTestMesh({ nodes: 2, seed: 3, actors: [cloakroom] })
+  const [a, b] = [mesh.node('a'), mesh.node('b')]
+  const ref = await mesh.run(a.spawn(cloakroom))
+  await mesh.run(ref.call('hang'))
+  await mesh.run(b.spawn(cloakroom, undefined, { on: 'a', name: 'there' }))
+  const there = b.named('there', cloakroom)
+  await mesh.run(there.call('hang'))
+  t.strictSame([await mesh.run(ref.call('downs')), await mesh.run(there.call('downs'))], [[], []])
+  const gone = b.self
+  let lost = false
+  a.once('nodedown', () => {
+    lost = true
+  })
+  mesh.kill('b')
+  await mesh.runUntil(() => lost, { limitMs: 5_000 })
+  t.strictSame(await mesh.run(a.named('there', cloakroom).call('downs')), [[gone, 'noconnection']])
+  t.strictSame(await mesh.run(ref.call('downs')), [])
+  await mesh.stop()
+})
+
 t.test('createTestMesh refuses bad options by name', async t => {
   await t.rejects(
     createTestMesh({ nodes: 0, seed: 1 }),

@@ -3,7 +3,7 @@
  * this room; `node/` composes it with a mesh, cluster-wide names and placement.
  */
 import { show, TroupeError } from '../base/errors.js'
-import { Pid, Ref } from '../base/ids.js'
+import { Pid, Ref, samePid } from '../base/ids.js'
 import type { Check, WaitOptions } from '../base/options.js'
 import {
   checkOptions,
@@ -163,6 +163,7 @@ export class Actors {
     this.cores = options.runtime.host.cores
     this.host = options.runtime.host
     this.outside = options.ids.newPid()
+    this.table.outside = this.outside
     this.#hooks = options.hooks
     this.#node = options.node
     this.#spawner = options.spawner
@@ -572,7 +573,9 @@ export class Actors {
     const { monitors } = this.table
     const asked = { owner, tag: options?.tag, alias: options?.alias }
     if (to instanceof Pid) {
-      const watched = this.table.isHere(to) ? this.table.find(to) : to
+      // The node's own pid ends with the node. As for one that watches itself, nobody is left to be told then.
+      const here = samePid(to, this.outside) ? owner : this.table.find(to)
+      const watched = this.table.isHere(to) ? here : to
       return monitors.add({ ...asked, watched, deadPid: to, target: undefined })
     }
     if (typeof to === 'string' || to instanceof Address) return this.#monitorName(asked, to)

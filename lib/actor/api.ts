@@ -320,7 +320,10 @@ export interface NodeHealth {
 /** A running node. Made by `createNode`. */
 export interface Node {
   readonly name: NodeId
-  /** The pid that stands for code outside of processes; what it sends comes from here. It has no mailbox. */
+  /**
+   * The pid that stands for code outside of processes; what it sends comes from here. It has no mailbox, cannot be linked
+   * to, and lives as long as the node: a monitor of it tells, on other nodes, that the session with this one is gone.
+   */
   readonly self: Pid
   /** Where it listens, as bound; undefined for a node without sockets. */
   readonly address: { readonly host: string; readonly port: number } | undefined

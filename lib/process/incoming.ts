@@ -44,6 +44,7 @@ export class IncomingSignals implements Local {
   }
 
   monitorFrom(watcher: Pid, ref: Ref, watched: LocalTarget): boolean {
+    if (watched === this.#table.outside?.serial) return true // told by the loss of the session, and by nothing else
     const process = this.#process(watched)
     if (process === undefined) return false
     this.#table.monitors.addForeign(watcher, ref, process)

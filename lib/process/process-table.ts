@@ -82,6 +82,8 @@ export class ProcessTable {
   readonly local: Local
   /** For what goes out. */
   remote: Remote
+  /** Stands for code outside of processes: no process, but alive as long as the node, for those who monitor it. */
+  outside: Pid | undefined = undefined
   readonly copyLocal: CopyLocal | undefined
   readonly counters = { spawned: 0, deadLetters: 0, refused: 0, dropped: 0 }
   readonly #hooks: ProcessHooks
