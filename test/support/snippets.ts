@@ -184,6 +184,6 @@ export function normal(text: string): readonly string[] {
     .replace(/127\.0\.0\.1:\d+/g, '127.0.0.1:PORT')
     .trimEnd()
     .split('\n')
-    .filter(line => !/^\s+at /.test(line))
+    .filter(line => !/^(?:troupe \S+ \w+:)?\s+at /.test(line))
     .map(line => line.trimEnd().replace(/ {2,}/g, '  '))
 }
