@@ -2,6 +2,7 @@
 export { Agent, type AgentDef, type AgentOf, type AgentOptions, defineAgent } from './actor/agent.js'
 export type {
   ActorRef,
+  AnyRef,
   Asked,
   CallOptions,
   Context,
@@ -44,12 +45,21 @@ export {
   type ActorSpec,
   type AnyActor,
   type ArgsOf,
+  type CallIn,
+  type CallOut,
+  type CastIn,
   defineActor,
   type Later,
+  type Payload,
+  type Reply,
+  type SpawnRest,
 } from './actor/define.js'
 export {
   type AnyEvent,
   defineEventHandler,
+  type HandlerArgs,
+  type HandlerCallIn,
+  type HandlerCallOut,
   type HandlerContext,
   type HandlerDef,
   type HandlerEnd,
@@ -73,6 +83,24 @@ export type { Logger } from './base/log.js'
 export type { DownReason, Member, MemberState, MembersView } from './base/member.js'
 export type { WaitOptions } from './base/options.js'
 export { type ExitReason, isCleanExit, isShutdown } from './base/reasons.js'
+export type {
+  Address,
+  Clock,
+  DialResult,
+  Disk,
+  Host,
+  Listener,
+  Loop,
+  Random,
+  Resolver,
+  Runtime,
+  Stream,
+  StreamHandlers,
+  ThreadJob,
+  ThreadRun,
+  Timer,
+  Transport,
+} from './base/runtime.js'
 export {
   defineMachine,
   type MachineContext,

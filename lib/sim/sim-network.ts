@@ -90,6 +90,7 @@ export class SimNetwork {
   #nextPort = EPHEMERAL_PORT
   #nextConnection = 0
 
+  /** @internal A simulation makes its own. */
   constructor(world: World, options: LinkOptions = {}) {
     this.#world = world
     this.#options = { ...LINK, ...options }
