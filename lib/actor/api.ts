@@ -334,8 +334,9 @@ export interface Node {
   /** A local read: the holder as this node knows it. With `def`, a holder of another definition is a `TypeError`. */
   whereis<D extends AnyActor>(name: string | Via, def?: D): ActorRef<D> | undefined
   /**
-   * A ref that resolves the name at every use, waits up to `timeoutMs` while the name is between holders, and never
-   * resends what was delivered. One to a `via` does not wait: while nobody has it, calls reject with `ERR_NOPROC`.
+   * A ref that resolves the name at every use, and never resends what was delivered. While a name with a `restart` of its
+   * own is between holders it waits, up to `timeoutMs`. Any other name, be it a `via` or that of a supervisor's child, has
+   * nobody between two lives, and calls reject with `ERR_NOPROC`.
    */
   named<D extends AnyActor>(name: string | Via, def?: D): ActorRef<D>
   /**

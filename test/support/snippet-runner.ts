@@ -1,11 +1,11 @@
 /** Runs the modules it is given, one after the other, and writes a line of JSON for each: what it printed and left. */
 
+import { writeSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import type { Ran } from './snippets.js'
 
 const streams = [process.stdout, process.stderr] as const
-const report = process.stdout.write.bind(process.stdout)
 let output = ''
 for (const stream of streams) {
   stream.write = (chunk: string | Uint8Array) => {
@@ -28,5 +28,6 @@ for (const path of process.argv.slice(2)) {
   await setImmediate() // what was closed is gone after a turn
   const left = alive()
   for (const name of before) left.splice(left.indexOf(name), left.includes(name) ? 1 : 0)
-  report(`${JSON.stringify({ output, error, left } satisfies Ran)}\n`)
+  writeSync(1, `${JSON.stringify({ output, error, left } satisfies Ran)}\n`)
 }
+process.exit() // whatever was left behind has been told
