@@ -75,6 +75,7 @@ export {
   type HandlerOptions,
 } from './actor/event-manager.js'
 export type { HandlerInfo } from './actor/handler-table.js'
+export { type MultiCallOptions, type MultiReplies, multiCall } from './actor/multi-call.js'
 export { isSignal } from './actor/signals.js'
 export { type ErrorCode, TroupeError } from './base/errors.js'
 export { type NodeId, Pid, parsePid, Ref, samePid, sameRef } from './base/ids.js'

@@ -6,7 +6,15 @@
 import t from 'tap'
 import type { Signal } from '../lib/actor/api.js'
 import type { Pid } from '../lib/base/ids.js'
-import { type ActorRef, createNode, defineActor } from '../lib/index.js'
+import {
+  type ActorRef,
+  createNode,
+  defineActor,
+  type MultiCallOptions,
+  multiCall,
+  type TroupeError,
+} from '../lib/index.js'
+import { createTestMesh } from '../lib/testing.js'
 import { bareNode } from './support/bare-node.js'
 import { gate, plain, puppet, reasonOf, refusal, tell, watch } from './support/puppet.js'
 
@@ -722,4 +730,93 @@ t.test('gs-stop-004: a stop that waits too long fails, and the server lives', as
   t.equal((await refused).code, 'ERR_TIMEOUT', 'fails')
   t.ok(node.isAlive(ref.pid), 'alive')
   go.open()
+})
+
+// --- gs-multi -------------------------------------------------------------------------------------------------------
+
+const stock = defineActor('stock', {
+  init: (count: number) => ({ count }),
+  calls: {
+    count: state => state.count,
+    never: (_state, _: undefined, ctx) => ctx.later<number>(),
+    fails: () => {
+      throw new Error('sold out')
+    },
+  },
+})
+
+t.test('gs-multi-001: a multi-call gives one reply, and the unreachable node among the bad', async t => {
+  const { node } = await bareNode(t)
+  await node.spawn(stock, 7, { name: 'stock', scope: 'node' })
+  const { replies, bad } = await multiCall(node, 'stock', stock, 'count', undefined, {
+    nodes: [node.name, 'x'],
+  })
+  t.strictSame(
+    [replies, bad.map(({ node, error }) => [node, (error as TroupeError).code])],
+    [[{ node: node.name, reply: 7 }], [['x', 'ERR_NOCONNECTION']]],
+  )
+})
+
+t.test('a multi-call asks every node at once, in the order named, and who fails hinders nobody', async t => {
+  const mesh = await createTestMesh({ nodes: 3, seed: 5, actors: [stock] })
+  t.teardown(() => mesh.stop())
+  const [a, b, c] = [mesh.node('a'), mesh.node('b'), mesh.node('c')]
+  await mesh.run(a.spawn(stock, 1, { name: 'stock', scope: 'node' }))
+  await mesh.run(b.spawn(stock, 2, { name: 'stock', scope: 'node' }))
+  const ask = async (tag: 'count' | 'never' | 'fails', options?: MultiCallOptions): Promise<unknown> => {
+    const { replies, bad } = await mesh.run(multiCall(a, 'stock', stock, tag, undefined, options))
+    return [
+      replies.map(({ node, reply }) => [node, reply]),
+      bad.map(({ node, error }) => [node, (error as TroupeError).code]),
+    ]
+  }
+  const nobody = ['c', 'ERR_NOPROC']
+  t.strictSame(
+    await ask('count'),
+    [
+      [
+        ['a', 1],
+        ['b', 2],
+      ],
+      [nobody],
+    ],
+    'all that it knows, by default',
+  )
+  const twice = { nodes: ['b', 'c', 'a', 'b'] }
+  t.strictSame(
+    await ask('count', twice),
+    [
+      [
+        ['b', 2],
+        ['a', 1],
+        ['b', 2],
+      ],
+      [nobody],
+    ],
+    'as named',
+  )
+  t.strictSame(
+    await ask('never', { timeoutMs: 100 }),
+    [[], [['a', 'ERR_TIMEOUT'], ['b', 'ERR_TIMEOUT'], nobody]],
+    'one deadline for all',
+  )
+  t.strictSame(await ask('fails'), [[], [['a', 'ERR_EXIT'], ['b', 'ERR_EXIT'], nobody]])
+  await mesh.run(c.spawn(stock, 3, { name: 'stock', scope: 'node' }))
+  const own = new Promise<unknown>(resolve => {
+    a.run(async self =>
+      resolve((await multiCall(self, 'stock', stock, 'count', undefined, { nodes: ['c'] })).replies),
+    )
+  })
+  t.strictSame(await mesh.run(own), [{ node: 'c', reply: 3 }], 'by a process')
+})
+
+t.test('a multi-call that is a mistake of the asker rejects as a whole', async t => {
+  const { node } = await bareNode(t)
+  const took = defineActor('took', { init: () => ({}), calls: { take: (_state, what: unknown) => what } })
+  await node.spawn(took, undefined, { name: 'took', scope: 'node' })
+  const ask = (nodes: readonly string[], options: object): Promise<unknown> =>
+    multiCall(node, 'took', took, 'take', undefined, { nodes, ...options })
+  await t.rejects(ask(['a', 'local'], {}), { name: 'TypeError', message: /not a node name/ })
+  await t.rejects(ask(['a'], { timeout: 1 }), { name: 'TypeError', message: /unknown option "timeout"/ })
+  await t.rejects(ask([node.name], { signal: AbortSignal.abort(new Error('over')) }), { message: 'over' })
 })

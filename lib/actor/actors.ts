@@ -294,7 +294,7 @@ export class Actors {
 
   ask(
     bound: Process | undefined,
-    to: Pid,
+    to: Pid | NameOnNode,
     known: Process | undefined,
     tag: string,
     payload: unknown,
@@ -302,7 +302,7 @@ export class Actors {
   ): Promise<unknown> {
     if (options !== undefined) checkOptions('call', options, WAIT_CHECKS)
     const asker = this.speakerOf(bound)
-    const process = known ?? this.table.find(to)
+    const process = known ?? this.#target(to)
     const refused = this.#refuse(asker, to, process, tag, options)
     if (refused !== undefined) return Promise.reject(refused)
     const { copyLocal, calls } = this.table
@@ -330,22 +330,28 @@ export class Actors {
     return request.promise
   }
 
+  /** Who is called, if it is somebody here. */
+  #target(to: Pid | NameOnNode): Process | undefined {
+    if (to instanceof Pid) return this.table.find(to)
+    return this.table.isHere(to) ? this.table.names.holder(to.name) : undefined
+  }
+
   /** Why a call is not even tried. */
   #refuse(
     asker: Process | undefined,
-    to: Pid,
+    to: Pid | NameOnNode,
     process: Process | undefined,
     tag: string,
     options: WaitOptions | undefined,
   ): unknown {
     if (asker !== undefined) {
       if (asker.phase === Phase.dead) return deadError(asker.pid)
-      if (asker.pid === to) {
+      if (asker === process || asker.pid === to) {
         return new TroupeError(
           'ERR_CALLING_SELF',
-          `${to} calls ${show(tag)} on itself, which nobody could answer`,
+          `${asker.pid} calls ${show(tag)} on itself, which nobody could answer`,
           {
-            pid: to,
+            pid: asker.pid,
             tag,
           },
         )

@@ -237,7 +237,7 @@ export const isAnyRef = (value: unknown): value is AnyRef =>
   isObject(value) === undefined && (value as Partial<AnyRef>).pid instanceof Pid
 
 /** The same, with what is for the rooms above and not for users. */
-export function insideOf(speaker: Speaker): ProcessSpeaker<Process> {
+export function processSpeaker(speaker: Speaker): ProcessSpeaker<Process> {
   if (speaker instanceof ProcessSpeaker) return speaker
   throw new TypeError('expected a context or self that a process was given')
 }

@@ -3,7 +3,7 @@
  * can, and what it waits for comes as a down, which no mailbox limit refuses.
  */
 import type { Self, Speaker } from '../actor/api.js'
-import { insideOf } from '../actor/speaker.js'
+import { processSpeaker } from '../actor/speaker.js'
 import { TroupeError } from '../base/errors.js'
 import type { Pid, Ref } from '../base/ids.js'
 import { DownSignal, ExitSignal } from '../process/mail.js'
@@ -32,7 +32,7 @@ export function end<E extends Ending>(ctx: Speaker, endings: readonly E[]): Prom
 }
 
 async function reap<E extends Ending>(self: Self, asked: readonly E[], late: E[]): Promise<void> {
-  const clock = insideOf(self)
+  const clock = processSpeaker(self)
   const left = new Map<Ref, E>()
   for (const ending of asked) left.set(self.monitor(ending.pid), ending)
   const startMs = clock.nowMs

@@ -10,7 +10,7 @@
  */
 import type { ActorRef, InitContext, Node, RestartIntensity, Speaker } from '../actor/api.js'
 import { type ActorDef, type AnyActor, defineActor } from '../actor/define.js'
-import { insideOf } from '../actor/speaker.js'
+import { processSpeaker } from '../actor/speaker.js'
 import type { Pid } from '../base/ids.js'
 import { PARTITIONS_MAX } from '../base/limits.js'
 import {
@@ -153,7 +153,7 @@ const define = (spec: PartitionSupervisorSpec, options: TreeOptions): PartitionS
     init: async (_: undefined, ctx: InitContext) => {
       if (ctx.whereis(spec.name)?.pid !== ctx.self)
         await ctx.node.register(spec.name, ctx.self, { scope: 'node' })
-      const partitions = spec.partitions ?? insideOf(ctx).cores
+      const partitions = spec.partitions ?? processSpeaker(ctx).cores
       return grow(
         ctx,
         options,

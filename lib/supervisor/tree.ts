@@ -19,7 +19,7 @@
  */
 import type { RestartIntensity, Speaker } from '../actor/api.js'
 import type { AnyActor, ArgsOf } from '../actor/define.js'
-import { insideOf } from '../actor/speaker.js'
+import { processSpeaker } from '../actor/speaker.js'
 import { show, TroupeError } from '../base/errors.js'
 import { type Pid, type Ref, samePid } from '../base/ids.js'
 import type { ExitReason } from '../base/reasons.js'
@@ -86,7 +86,7 @@ export interface Failure {
 }
 
 export class Tree<Id extends ChildId> {
-  readonly #ctx: ReturnType<typeof insideOf>
+  readonly #ctx: ReturnType<typeof processSpeaker>
   readonly #options: TreeOptions
   /** Oldest first. A restart keeps a child's place. */
   readonly #children = new Set<Child<Id>>()
@@ -98,7 +98,7 @@ export class Tree<Id extends ChildId> {
   #restarts: readonly number[] = []
 
   constructor(ctx: Speaker, options: TreeOptions) {
-    this.#ctx = insideOf(ctx)
+    this.#ctx = processSpeaker(ctx)
     this.#options = options
   }
 

@@ -17,7 +17,7 @@ import { ActorProcess } from '../../lib/actor/actor-process.js'
 import type { Signal } from '../../lib/actor/api.js'
 import { ActorContext } from '../../lib/actor/context.js'
 import { type AnyActor, specOf } from '../../lib/actor/define.js'
-import { insideOf } from '../../lib/actor/speaker.js'
+import { processSpeaker } from '../../lib/actor/speaker.js'
 import { Pid, samePid } from '../../lib/base/ids.js'
 import { type ExitReason, isCleanExit } from '../../lib/base/reasons.js'
 import type { SimRandom } from '../../lib/sim/sim-random.js'
@@ -126,7 +126,7 @@ export class TreeBook {
   // ---- lives ----
 
   #init(plan: Plan, ctx: ActorContext, init: () => unknown): unknown {
-    const inside = insideOf(ctx as never)
+    const inside = processSpeaker(ctx as never)
     const life = this.#begin(plan, ActorContext.processOf(ctx), () => inside.nowMs)
     try {
       const state = isLeaf(plan) ? this.#initLeaf(life, ctx, init) : init()
