@@ -2,16 +2,21 @@
  * Runs the benches of the named rooms, all by default: JSON lines on standard output, a table at the end on standard
  * error. `--quick` is one pair of each: whether they work, not how fast.
  *
- *   npm run bench -- [local] [remote] [name …] [--runs N] [--quick]
+ *   npm run bench -- [local] [remote] [supervision] [name …] [--runs N] [--quick]
  */
 import { execFileSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { localBenches } from './local.js'
 import { remoteBenches } from './remote.js'
+import { supervisionBenches } from './supervision.js'
 import { type Bench, compare, type Result, type Spread } from './support.js'
 
 const RUNS = 5
-const rooms: Readonly<Record<string, readonly Bench[]>> = { local: localBenches, remote: remoteBenches }
+const rooms: Readonly<Record<string, readonly Bench[]>> = {
+  local: localBenches,
+  remote: remoteBenches,
+  supervision: supervisionBenches,
+}
 
 const { values, positionals } = parseArgs({
   options: { runs: { type: 'string' }, quick: { type: 'boolean', default: false } },

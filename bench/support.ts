@@ -61,6 +61,10 @@ export async function timed(
 export const ratePerSecond = (count: number, beginMs: number): number =>
   (count / (performance.now() - beginMs)) * 1_000
 
+/** The value below which that share of all lies. */
+export const sortedAt = (values: readonly number[], share: number): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length * share)] ?? Number.NaN
+
 export const loopTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
 /** What lives on the heap, garbage collected as far as it goes. */
