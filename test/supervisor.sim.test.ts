@@ -3,6 +3,11 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import type { InitContext } from '../lib/actor/api.js'
+import { defineActor } from '../lib/actor/define.js'
+import { child } from '../lib/supervisor/child-spec.js'
+import { startSupervisor } from '../lib/supervisor/supervisor.js'
+import { createTestMesh } from '../lib/testing.js'
 import { applied, mutants, parse, rootFolder } from './mutants/patches.js'
 import { keptSeeds } from './sim/run.js'
 import { runTrees } from './sim/tree-world.js'
@@ -21,6 +26,27 @@ t.test('a hundred and fifty random trees break no law, and twenty run twice are 
     const again = await runTrees(seed)
     t.strictSame([again.hash, again.events], [first.hash, first.events], `seed ${seed}, twice`)
   }
+})
+
+const patient = defineActor('patient', {
+  init: (_: undefined, ctx: InitContext) => {
+    ctx.trapExit(true)
+    return {}
+  },
+  terminate: () => new Promise<void>(() => {}),
+})
+
+t.test('a supervisor that waits for a child to stop has not escaped the simulation', async t => {
+  const mesh = await createTestMesh({ nodes: 1, seed: 1 })
+  const tree = await mesh.run(
+    startSupervisor(mesh.node('a'), { children: [child(patient, { shutdownMs: 4_000 })] }),
+  )
+  mesh.node('a').exit(tree.pid, 'shutdown') // nobody waits for the answer
+  await mesh.advance(3_000)
+  t.equal(mesh.node('a').stats().counters['supervisor.stopping'], 1)
+  await mesh.advance(2_000)
+  t.match(mesh.node('a').stats().counters, { 'supervisor.stopping': 0, 'process.alive': 0 })
+  await mesh.stop()
 })
 
 t.test('every bug that is kept as a patch can still be put in', async t => {

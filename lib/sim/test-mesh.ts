@@ -51,6 +51,7 @@ const WAITS = [
   'remote.hosting',
   'cluster.waiting',
   'cluster.reviving',
+  'supervisor.stopping',
 ]
 
 /** Starts all nodes at once and resolves when each has joined. */
@@ -215,5 +216,5 @@ export class TestMesh {
 
 const waitsForNothing = (node: Node): boolean => {
   const { counters } = node.stats()
-  return WAITS.every(gauge => counters[gauge] === 0)
+  return WAITS.every(gauge => (counters[gauge] ?? 0) === 0)
 }

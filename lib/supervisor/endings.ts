@@ -9,6 +9,9 @@ import type { Pid, Ref } from '../base/ids.js'
 import { DownSignal, ExitSignal } from '../process/mail.js'
 import type { ShutdownMs } from './child-spec.js'
 
+/** Gauge of the supervisors that wait for children to stop. */
+const STOPPING = 'supervisor.stopping'
+
 export interface Ending {
   readonly pid: Pid
   readonly shutdownMs: ShutdownMs
@@ -25,8 +28,13 @@ export function end<E extends Ending>(ctx: Speaker, endings: readonly E[]): Prom
   const late: E[] = []
   if (asked.length === 0) return Promise.resolve(late)
   return new Promise(resolve => {
+    const actors = insideOf(ctx).alive()
+    actors.count(STOPPING, 1)
+    const done = (): void => {
+      actors.count(STOPPING, -1)
+      resolve(late)
+    }
     // Traps, so that no exit, such as those of a node that stops, cuts the waiting short.
-    const done = (): void => resolve(late)
     ctx.run(self => reap(self, asked, late).then(done, done), { trapExit: true })
   })
 }

@@ -64,7 +64,7 @@ function findingIn({ status, text }: { status: number | null; text: string }): F
   return {
     found,
     at: seed === undefined ? 'a test' : `seed ${seed}`,
-    rule: (rule ?? test ?? '').replace(/ \(.*/, ''),
+    rule: (rule ?? test ?? '').replace(/( \(|, at ).*/, ''),
   }
 }
 
