@@ -7,6 +7,7 @@
  *   stop order   nobody is told to stop while a younger sibling lives
  *   restarts     as many as the intensities allow, and not one less; see `checkRestarts`
  *   kinds        no temporary child is restarted, and no transient one that ended cleanly
+ *   ends         who is told to stop is gone in time, and no supervisor ends for no reason
  *   orphans      no supervisor ends before its children, and none that was killed is outlived by them for long
  *   names        nobody is told of the end of a process that still has its name
  *
@@ -27,6 +28,8 @@ import { isGroup, isLeaf, isStatic, nameOf, type Plan } from './tree-plan.js'
 
 /** How long the children of a supervisor that was killed may take to end. */
 const ORPHAN_MS = 2_000
+/** Clocks of nodes run up to a hundredth slower. */
+const LATE = 1.02
 
 /** One process at a place. */
 export interface Life {
@@ -45,6 +48,11 @@ export interface Life {
   readonly lives: Life[]
   readonly decisions: Decision[]
   mustEnd: string | undefined
+  /** When its supervisor told it to stop; and whether anybody else may have ended it. */
+  toldMs: number
+  mayEnd: boolean
+  /** Whose end it deals with, to start it again. */
+  restarts: Plan | undefined
   /** Undefined for parts of an application, and the application: how they decide is not seen. */
   readonly nowMs: (() => number) | undefined
 }
@@ -168,6 +176,9 @@ export class TreeBook {
       lives: [],
       decisions: [],
       mustEnd: undefined,
+      toldMs: Number.NaN,
+      mayEnd: false,
+      restarts: undefined,
       nowMs,
     }
     if (parent !== undefined) this.#checkStart(life, parent)
@@ -249,8 +260,21 @@ export class TreeBook {
     const left = life.lives.filter(isAlive)
     if (left.length > 0 && reason !== 'killed')
       this.#fault('I5 orphans', life, `ends with ${reason} while ${left[0]?.plan.id} lives`)
+    if (!isLeaf(life.plan) && life.wasUp && reason === 'shutdown') this.#checkEnd(life)
+    const { shutdownMs } = life.plan
+    const deadlineMs = typeof shutdownMs === 'number' ? life.toldMs + shutdownMs * LATE : Number.NaN
+    if (parent?.phase !== 'dead' && life.endedMs > deadlineMs)
+      this.#fault('I5 ends', life, `takes ${life.endedMs - life.toldMs} of ${shutdownMs} ms to stop`)
     if (parent?.phase === 'dead' && life.endedMs > parent.endedMs + ORPHAN_MS)
       this.#fault('I5 orphans', life, `outlives its supervisor by ${life.endedMs - parent.endedMs} ms`)
+  }
+
+  /** A supervisor ends with `'shutdown'` when it is told to, or because of its children. */
+  #checkEnd(life: Life): void {
+    const { nowMs, mustEnd, mayEnd, toldMs, decisions } = life
+    const gaveUp = decisions.at(-1)?.what === 'report'
+    if (nowMs !== undefined && mustEnd === undefined && !mayEnd && Number.isNaN(toldMs) && !gaveUp)
+      this.#fault('I5 ends', life, 'ends for no reason')
   }
 
   /** A notice of the end of `of` is about to be put into a mailbox of the node `at`. */
@@ -268,7 +292,13 @@ export class TreeBook {
     const life = this.lives.get(pid)
     const parent = life?.parent
     if (life === undefined || parent === undefined || `${parent.pid}` !== from) return
+    if (isAlive(parent)) life.toldMs = this.#simulation.nowMs
     if (!isAlive(parent) || isDynamic(parent.plan) || (this.#asked.get(life.plan.path) ?? 0) > 0) return
+    const { restarts } = parent
+    const others =
+      parent.plan.kind === 'one_for_all' || (isGroup(parent.plan) && life.plan.place > (restarts?.place ?? 0))
+    if (restarts !== undefined && !others)
+      this.#fault('I5 stop order', life, `is told to stop, and ${restarts.id} is restarted`)
     for (const other of parent.lives) {
       if (isAlive(other) && other.plan.place > life.plan.place)
         this.#fault('I5 stop order', life, `is told to stop while ${other.plan.id}, which is younger, lives`)
@@ -298,7 +328,11 @@ export class TreeBook {
     const going = info()
     decision.gaveUp = life.decisions.length > before
     if (decision.gaveUp) life.mustEnd = 'gave up'
-    return going
+    if (!restarts || decision.gaveUp || !(going instanceof Promise)) return going
+    life.restarts = plan
+    return going.finally(() => {
+      life.restarts = undefined
+    })
   }
 
   #endsWith(supervisor: Life, child: Life, children: readonly ChildInfo<unknown>[]): void {

@@ -116,7 +116,7 @@ function planAt(
     traps: random.chance(0.75),
     initMs: slow && random.chance(0.5) ? random.below(200) : 0,
     startMs: slow && random.chance(0.5) ? 50 : undefined,
-    terminateMs: slow ? random.below(300) : 0,
+    terminateMs: slow ? pick(random, [random.below(300), 1_500]) : 0,
     failing: leaf && random.chance(0.15) ? 0.4 : 0,
     ignoring: leaf && random.chance(0.05) ? 0.3 : 0,
     ...fixed,

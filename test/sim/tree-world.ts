@@ -104,6 +104,7 @@ class TreeWorld implements Checked {
   async end(): Promise<void> {
     if (this.#random.chance(0.5)) {
       for (const root of this.book.alive().filter(({ parent }) => parent === undefined)) {
+        root.mayEnd = true
         await this.mesh.run(this.#asking(supervisorOf(this.#ref<SupervisorDef>(root)).stop('shutdown', ASK)))
         for (const life of this.book.alive())
           if (life.plan.path.startsWith(`${root.plan.path}/`))
@@ -170,7 +171,9 @@ class TreeWorld implements Checked {
     else ref.cast('leave', { reason: pick(this.#random, CLEAN) })
   }
 
-  #exit({ pid }: Life, reason: ExitReason): void {
+  #exit(life: Life, reason: ExitReason): void {
+    const { pid } = life
+    life.mayEnd = true
     this.mesh.log.record(this.mesh.simulation.nowMs, '', 'exits', `${pid} ${String(reason)}`)
     this.#node.exit(pid, reason)
   }
@@ -226,6 +229,7 @@ class TreeWorld implements Checked {
   }
 
   #stop(supervisor: Life): void {
+    supervisor.mayEnd = true
     const reason = pick(this.#random, [...CLEAN, 'boom'])
     void this.#asking(supervisorOf(this.#ref<SupervisorDef>(supervisor)).stop(reason, ASK))
   }
