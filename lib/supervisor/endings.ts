@@ -28,7 +28,7 @@ export function end<E extends Ending>(ctx: Speaker, endings: readonly E[]): Prom
   const late: E[] = []
   if (asked.length === 0) return Promise.resolve(late)
   return new Promise(resolve => {
-    const actors = insideOf(ctx).alive()
+    const actors = processSpeaker(ctx).alive()
     actors.count(STOPPING, 1)
     const done = (): void => {
       actors.count(STOPPING, -1)
