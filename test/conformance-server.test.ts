@@ -329,18 +329,36 @@ t.test(
 
 t.test('gs-call-009: a call whose handler replies later may be answered by another process', async t => {
   const { node } = await bareNode(t)
-  const clerk = puppet(node)
+  const [clerk, caller] = [puppet(node), puppet(node)]
+  const [begun, go] = [gate(), gate()]
   const server = defineActor('server', {
     init: () => ({}),
     calls: {
       pass: (_state, what: string, ctx) => {
         const { from } = ctx
-        tell(node, clerk.pid, () => from.reply(`${what}, by the clerk`))
+        tell(node, clerk.pid, async () => {
+          begun.open()
+          await go.opened
+          from.reply(`${what}, by the clerk`)
+        })
         return ctx.later<string>()
       },
+      ping: () => 'pong',
     },
   })
-  t.equal(await (await node.spawn(server)).call('pass', 'done'), 'done, by the clerk')
+  const ref = await node.spawn(server)
+  let answered = false
+  const answer = caller
+    .ask(self => self.call(ref, 'pass', 'done'))
+    .finally(() => {
+      answered = true
+    })
+  await begun.opened
+  t.equal(await ref.call('ping'), 'pong', 'the server goes on meanwhile')
+  t.equal(answered, false, 'no answer yet')
+  go.open()
+  t.equal(await answer, 'done, by the clerk')
+  t.strictSame(await caller.mail(), [], 'and nothing besides')
 })
 
 t.test(

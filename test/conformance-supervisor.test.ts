@@ -257,11 +257,20 @@ t.test('sup-024: a child with brutal_kill is killed at once', async t => {
 })
 
 t.test('sup-025: an exit signal shutdown from a process that is not its parent is ignored', async t => {
-  const { tree, node, log } = await family(t)
-  const stranger = puppet(node)
-  await stranger.ask(self => self.exit(tree.pid, 'shutdown'))
-  t.strictSame(await tree.countChildren(), { specs: 3, active: 3, supervisors: 0, workers: 3 })
-  t.strictSame(log, [])
+  const { node, log, worker } = await world(t)
+  const [parent, stranger] = [puppet(node), puppet(node)]
+  const children = ['a', 'b', 'c'].map(id => worker(id))
+  for (const tree of [
+    await startSupervisor(node, { children }),
+    await parent.ask(self => startSupervisor(self, { children })),
+  ]) {
+    const before = await tree.whichChildren()
+    log.length = 0
+    await stranger.ask(self => self.exit(tree.pid, 'shutdown'))
+    t.strictSame(await tree.whichChildren(), before, 'the same children')
+    t.strictSame(await tree.countChildren(), { specs: 3, active: 3, supervisors: 0, workers: 3 })
+    t.strictSame(log, [], 'none was stopped')
+  }
 })
 
 t.test(
@@ -492,12 +501,26 @@ t.test('dsup-006: a child that crashes is restarted with the arguments of its st
       seen.push(key)
       return { key }
     },
+    calls: { key: state => state.key },
+    casts: {
+      crash: () => {
+        throw new Error('boom')
+      },
+    },
   })
-  const { pid } = await rooms.startChild(child(keeper, { args: 'k1' }))
-  node.exit(pid, 'boom')
-  const [after] = await rooms.whichChildren()
-  t.strictSame(seen, ['k1', 'k1'])
-  t.not(after?.pid, pid)
+  const spec = child(keeper, { args: 'k1', name: 'keeper', scope: 'node' })
+  const ref = await rooms.startChild(spec)
+  await reasonOf(node, ref.pid, () => ref.cast('crash'))
+  const list = await rooms.whichChildren()
+  const again = node.whereis('keeper', keeper)
+  t.strictSame(
+    list,
+    [{ id: undefined, pid: again?.pid, type: 'worker', definition: 'keeper' }],
+    'the one child',
+  )
+  t.not(again?.pid, ref.pid, 'a new process')
+  t.equal(await again?.call('key'), 'k1', 'which runs on what the first was started with')
+  t.strictSame(seen, ['k1', 'k1'], 'once each')
 })
 
 // --- psup -----------------------------------------------------------------------------------------------------------

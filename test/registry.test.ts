@@ -154,6 +154,7 @@ t.test(
     await ada.ask(self => things.register(self, 'k', 1))
     t.strictSame(await ada.ask(self => things.updateValue(self, 'k', n => n + 1)), { value: 2, old: 1 })
     t.equal(await ada.ask(self => things.updateValue(self, 'unknown', n => n + 1)), undefined)
+    t.strictSame(things.lookup(node, 'unknown'), [], 'which stays unknown')
     t.equal(await bob.ask(self => things.updateValue(self, 'k', n => n + 1)), undefined, 'not by another')
     t.strictSame(things.lookup(node, 'k'), [{ pid: ada.pid, value: 2 }])
   },
