@@ -6,8 +6,10 @@ import type { Pid } from '../base/ids.js'
 import { Encoded, Request } from '../process/mail.js'
 import type { Codec } from '../wire/codec.js'
 
-/** A slice that is a smaller part of its memory than this is copied where it stays: it would pin the rest. */
+/** A slice that is a smaller part of its chunk than this is copied where it stays: it would pin the rest. */
 const SHARE = 4
+/** A loop over the bytes costs less than a call into the runtime up to here. */
+const LOOP_BYTES_MAX = 64
 
 export class Body extends Encoded {
   readonly byteLength: number
@@ -28,12 +30,11 @@ export class Body extends Encoded {
 
   /** Small in the chunk that it came in, which it keeps in memory while it waits. */
   get pins(): boolean {
-    return this.byteLength * SHARE < this.#buffer.buffer.byteLength
+    return this.byteLength * SHARE < this.#buffer.length
   }
 
-  /** What it pins in memory while it waits. */
-  get chunk(): ArrayBufferLike {
-    return this.#buffer.buffer
+  get chunk(): Buffer {
+    return this.#buffer
   }
 
   get waitingBytes(): number {
@@ -56,8 +57,12 @@ export class Body extends Encoded {
 
   #copyOut(): void {
     if (!this.pins) return
-    const copy = Buffer.allocUnsafe(this.byteLength)
-    this.#buffer.copy(copy, 0, this.#start, this.#start + this.byteLength)
+    const { byteLength } = this
+    const from = this.#buffer
+    const start = this.#start
+    const copy = Buffer.allocUnsafe(byteLength)
+    if (byteLength > LOOP_BYTES_MAX) from.copy(copy, 0, start, start + byteLength)
+    else for (let i = 0; i < byteLength; i++) copy[i] = from[start + i]!
     this.#buffer = copy
     this.#start = 0
   }

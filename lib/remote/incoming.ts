@@ -32,7 +32,7 @@ export class Incoming {
   readonly #tags = new TagReader()
   /** Bodies that may still wait in the chunk they came in, by chunk. */
   #fresh: Body[] = []
-  #chunk: ArrayBufferLike | undefined
+  #chunk: Buffer | undefined
   #chunks = 0
 
   constructor(shared: Shared, hosts: Hosts, asks: Asks, deadLetter: DeadLetter) {
@@ -72,15 +72,15 @@ export class Incoming {
 
   #body(raw: boolean, buffer: Buffer, start: number, end: number): Body {
     const body = new Body(this.#shared.codec, raw, buffer, start, end)
-    if (body.pins) this.#keep(body)
+    if (body.pins) this.#keep(body, buffer)
     return body
   }
 
   /** Nearly every body is opened before the next chunk comes, so none is copied until several have come. */
-  #keep(body: Body): void {
-    if (body.chunk !== this.#chunk) {
+  #keep(body: Body, chunk: Buffer): void {
+    if (chunk !== this.#chunk) {
       if (this.#chunks === CHUNKS_MAX) this.#unpin()
-      this.#chunk = body.chunk
+      this.#chunk = chunk
       this.#chunks += 1
     }
     this.#fresh.push(body)
@@ -90,6 +90,7 @@ export class Incoming {
     const fresh = this.#fresh
     this.#fresh = []
     this.#chunks = 0
+    this.#chunk = undefined
     let from = 0
     while (from < fresh.length) from = unpinChunk(fresh, from)
   }
@@ -351,6 +352,6 @@ function unpinChunk(bodies: readonly Body[], from: number): number {
   let waitingBytes = 0
   let to = from
   for (; to < bodies.length && bodies[to]!.chunk === chunk; to++) waitingBytes += bodies[to]!.waitingBytes
-  if (waitingBytes * 4 < chunk.byteLength) for (let i = from; i < to; i++) bodies[i]!.unpin()
+  if (waitingBytes * 4 < chunk.length) for (let i = from; i < to; i++) bodies[i]!.unpin()
   return to
 }
