@@ -27,6 +27,9 @@ const MISTAKES = ['ERR_PAYLOAD', 'ERR_TOO_LARGE', 'ERR_DEAD', 'ERR_STOPPED'] as 
  * after `timeoutMs`; what comes later is dropped. One that does not answer is in `bad` and hinders nobody.
  *
  * ```ts
+ * const stock = defineActor('stock', { init: (count: number) => ({ count }), calls: { count: state => state.count } })
+ * const node = await createNode({ actors: [stock] })
+ * await node.spawn(stock, 100, { name: 'stock', scope: 'node' }) // as every other node does
  * const { replies, bad } = await multiCall(node, 'stock', stock, 'count')
  * const total = replies.reduce((sum, { reply }) => sum + reply, 0)
  * ```
