@@ -50,3 +50,5 @@ export type DownReason =
   | 'protocol'
   /** We ended it ourselves. */
   | 'disconnect'
+  /** Another member could not reach it, nor could those that it asked. */
+  | 'accused'

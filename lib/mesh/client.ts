@@ -9,10 +9,10 @@ import type { DownReason, Member } from '../base/member.js'
 import type { Address, DialResult, Runtime } from '../base/runtime.js'
 import { FrameType } from '../wire/frame.js'
 import { Connection } from './connection.js'
-import { Detector, HEARTBEAT_MS, TICK_MS } from './detector.js'
 import { Dialler, keysOf, NONCE_BYTES, Refusal, type Refused, type Step } from './handshake.js'
 import type { Link, LinkOwner } from './link.js'
 import type { Session } from './mesh.js'
+import { CLIENT_HEARTBEAT_MS, CLIENT_TICK_MS, Silence } from './silence.js'
 
 export interface ClientOptions {
   readonly secret?: string | undefined
@@ -56,7 +56,7 @@ class ClientDial {
   readonly #limits: Limits
   readonly #settle: Settle
   readonly #dialler: Dialler
-  readonly #detector = new Detector()
+  readonly #silence = new Silence()
   #connection: Connection | undefined
   #over = false
   #ticks = 0
@@ -126,15 +126,15 @@ class ClientDial {
     const { frame } = this.#options
     let closing = false
     const owner: LinkOwner = {
-      heard: link => void this.#detector.heard(link.peer, link.heardMs),
+      heard: link => this.#silence.heard(link.peer, link.heardMs),
       frame: (link, type, flags, buffer, start, end) => frame(link, type, flags, buffer, start, end),
-      members: () => {},
+      packet: () => {},
       ended: (_, reason) => {
         if (!closing) loop.soon(() => this.#options.ended?.(reason))
       },
     }
     const link = connection.become(opened, { clock, loop, limits: this.#limits, owner })
-    this.#detector.opened(link.peer, link.heardMs)
+    this.#silence.heard(link.peer, link.heardMs)
     this.#watch(link)
     const close = (): void => {
       closing = true
@@ -145,14 +145,13 @@ class ClientDial {
   }
 
   #watch(link: Link): void {
-    this.#runtime.clock.after(TICK_MS, () => {
+    this.#runtime.clock.after(CLIENT_TICK_MS, () => {
       if (!link.open) return
       const nowMs = this.#runtime.clock.now()
       this.#ticks += 1
-      if (this.#ticks % (HEARTBEAT_MS / TICK_MS) === 0) link.heartbeat()
+      if (this.#ticks % (CLIENT_HEARTBEAT_MS / CLIENT_TICK_MS) === 0) link.heartbeat()
       link.check(nowMs)
-      const verdicts = this.#detector.tick(nowMs, this.#runtime.loop.lag())
-      if (verdicts.some(verdict => verdict.tag === 'lost')) link.fail('timeout', 'nothing heard')
+      if (this.#silence.tick(nowMs).length > 0) link.fail('timeout', 'nothing heard')
       this.#watch(link)
     })
   }

@@ -4,7 +4,7 @@
  */
 import { TroupeError } from '../base/errors.js'
 import { isNodeId, type NodeId } from '../base/ids.js'
-import type { Member } from '../base/member.js'
+import type { Member, MemberState } from '../base/member.js'
 import type { Address } from '../base/runtime.js'
 
 export const META_BYTES_MAX = 512
@@ -101,19 +101,22 @@ export class FieldReader {
 /** An IP address or a host name; empty, with port 0, for a node that does not listen. */
 const isHost = (host: string): boolean => /^[A-Za-z0-9._:%-]*$/.test(host)
 
+/** Part of the protocol: append, never renumber. */
+const STATES: readonly MemberState[] = ['alive', 'down', 'suspect', 'left']
+
 export function writeMember(to: FieldWriter, member: Member): void {
   to.text(member.name).address(member.address).number(member.creation, 6).number(member.incarnation, 6)
   to.number(member.version, 1)
     .text(member.host)
     .number(member.voter ? 1 : 0, 1)
-  to.number(member.state === 'down' ? 1 : 0, 1).number(member.tags.length, 1)
+  to.number(STATES.indexOf(member.state), 1).number(member.tags.length, 1)
   for (const tag of member.tags) to.text(tag)
   const meta = Object.entries(member.meta)
   to.number(meta.length, 2)
   for (const [key, value] of meta) to.text(key).text(value)
 }
 
-/** State is hearsay, `alive` or `down`: it only says whether it is worth waiting for that member. */
+/** State is what the sender believes: of others, hearsay. */
 export function readMember(from: FieldReader): Member {
   const name = from.nodeId()
   const address = from.address()
@@ -122,7 +125,8 @@ export function readMember(from: FieldReader): Member {
   const version = from.number(1)
   const host = from.text()
   const voter = from.number(1) === 1
-  const state = from.number(1) === 1 ? 'down' : 'alive'
+  const state = STATES[from.number(1)]
+  if (state === undefined) throw unfit('an unknown state')
   const tags = readTags(from)
   const meta = readMeta(from)
   return Object.freeze({ name, address, creation, incarnation, state, version, tags, meta, host, voter })

@@ -14,6 +14,7 @@ import { FieldReader, FieldWriter } from './fields.js'
 import type { Opened } from './handshake.js'
 import { Lanes, SLOT_WINDOW_BYTES, Window } from './lanes.js'
 import type { OutFrame, Role, Session } from './mesh.js'
+import { PACKET_TYPES } from './packets.js'
 import { SlabWriter } from './slab-writer.js'
 
 /** From here on, types are channels of the rooms above. */
@@ -27,7 +28,8 @@ export interface LinkOwner {
   /** Any bytes came. */
   heard(link: Link): void
   frame(link: Link, type: number, flags: number, buffer: Buffer, start: number, end: number): void
-  members(link: Link, body: Buffer): void
+  /** The peer speaks of who is there: see `packets.ts`. */
+  packet(link: Link, type: number, body: Buffer): void
   ended(link: Link, reason: DownReason, why: string): void
 }
 
@@ -248,8 +250,6 @@ export class Link implements Session {
         return
       case FrameType.credit:
         return this.#permitted(frame.buffer.subarray(frame.start, frame.end))
-      case FrameType.members:
-        return this.#owner.members(this, frame.buffer.subarray(frame.start, frame.end))
       case FrameType.goodbye:
         this.#leaving = true
         return this.fail('left', 'it said goodbye')
@@ -258,6 +258,9 @@ export class Link implements Session {
           throw broken('more bytes than permitted')
         return this.#owner.frame(this, frame.type, 0, frame.buffer, frame.start, frame.end)
       default:
+        if (PACKET_TYPES.has(frame.type)) {
+          return this.#owner.packet(this, frame.type, frame.buffer.subarray(frame.start, frame.end))
+        }
         throw broken(`type ${frame.type} is not for a session`)
     }
   }

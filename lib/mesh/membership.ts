@@ -1,11 +1,12 @@
 /**
- * What this node believes of whom. Pure.
+ * The records of all members that this node knows, and its view. Pure.
  *
  *   introduced ──handshake──► alive ◄──► suspect ──► down ──handshake──► alive
  *                               └── goodbye ──► left ──handshake──► alive
  *
  * Only a node itself says what it is, with a handshake of its own: what others say of it introduces it, at most. An
  * introduced node is dialled; it is no member, counts nowhere and is shown nowhere until it has proved the secret.
+ * Members that are gone stay known for a day, as long as there is room: they are dialled, and told to newcomers.
  */
 import { compareIds, type NodeId } from '../base/ids.js'
 import type { DownReason, Member, MembersView } from '../base/member.js'
@@ -14,13 +15,24 @@ export type Change =
   | { readonly tag: 'up' | 'alive' | 'updated'; readonly member: Member }
   | { readonly tag: 'suspect' | 'down'; readonly member: Member; readonly reason: DownReason }
 
-const isUp = (member: Member): boolean => member.state === 'alive' || member.state === 'suspect'
+const GONE_MS = 86_400_000
 
-/** Members that are gone are remembered, and told to newcomers, as long as there is room. */
+export const isUp = (
+  member: Member | undefined,
+): member is Member & { readonly state: 'alive' | 'suspect' } =>
+  member?.state === 'alive' || member?.state === 'suspect'
+
+/** Everything that a user can see of a record, besides its state. */
+const shown = ({ address, version, tags, meta, host, voter }: Member): string =>
+  JSON.stringify([address.host, address.port, version, tags, Object.entries(meta), host, voter])
+
 export class Membership {
-  readonly #self: Member
+  #self: Member
   readonly #max: number
   readonly #members = new Map<NodeId, Member>()
+  /** Since when they are gone, the longest first. */
+  readonly #gone = new Map<NodeId, number>()
+  #up = 1
   #version = 1
   #view: MembersView | undefined
 
@@ -29,10 +41,21 @@ export class Membership {
     this.#max = membersMax
   }
 
+  get self(): Member {
+    return this.#self
+  }
+
+  /** How many are up, this node included. */
+  get up(): number {
+    return this.#up
+  }
+
   get view(): MembersView {
     this.#view ??= Object.freeze({
       version: this.#version,
-      members: Object.freeze([this.#self, ...this.#up()].sort((a, b) => compareIds(a.name, b.name))),
+      members: Object.freeze(
+        [this.#self, ...[...this.#members.values()].filter(isUp)].sort((a, b) => compareIds(a.name, b.name)),
+      ),
     })
     return this.#view
   }
@@ -41,42 +64,53 @@ export class Membership {
     return this.#members.get(name)
   }
 
-  isUp(name: NodeId): boolean {
-    const known = this.#members.get(name)
-    return known !== undefined && isUp(known)
-  }
-
   /** True when one more may come up. */
   admits(name: NodeId): boolean {
-    return this.isUp(name) || this.#up().length + 1 < this.#max
+    return isUp(this.#members.get(name)) || this.#up < this.#max
   }
 
-  /** What a newcomer is told: itself it knows, and who left does not come back by being dialled. */
-  known(except: NodeId): readonly Member[] {
-    const told = [...this.#members.values()].filter(m => m.name !== except && m.state !== 'left')
-    return told.sort((a, b) => compareIds(a.name, b.name))
+  /** All that is known, this node and those that are gone included. */
+  all(): readonly Member[] {
+    return [this.#self, ...this.#members.values()].sort((a, b) => compareIds(a.name, b.name))
   }
 
-  /** True when `record`, told by another node, is of somebody that should be dialled. */
+  /** True when `record`, told by another node, is of somebody that should be dialled: who left does not come back so. */
   introduces(record: Member): boolean {
     const known = this.#members.get(record.name)
-    if (record.name === this.#self.name || record.address.port === 0) return false
+    if (record.name === this.#self.name || record.address.port === 0 || record.state === 'left') return false
     return known === undefined || (!isUp(known) && known.creation !== record.creation)
+  }
+
+  /** This node's own record, by itself. */
+  own(record: Member): readonly Change[] {
+    const before = this.#self
+    this.#self = record
+    this.#changed()
+    return shown(before) === shown(record) ? [] : [{ tag: 'updated', member: record }]
   }
 
   /** A handshake with the node itself. */
   handshaken(record: Member): readonly Change[] {
     const known = this.#members.get(record.name)
+    if (isUp(known) && known.creation === record.creation) return this.learnt(record)
     const changes: Change[] = []
-    const up = known !== undefined && isUp(known)
-    if (up && known.creation === record.creation) {
-      if (record.incarnation <= known.incarnation) return []
-      return [{ tag: 'updated', member: this.#put(record, known.state) }]
+    if (isUp(known)) {
+      this.#up -= 1
+      changes.push({ tag: 'down', member: this.#put(known, 'down'), reason: 'replaced' })
     }
-    if (up) changes.push({ tag: 'down', member: this.#put(known, 'down'), reason: 'replaced' })
     this.#makeRoom()
+    this.#up += 1
     changes.push({ tag: 'up', member: this.#put(record, 'alive') })
     return changes
+  }
+
+  /** A later record of the same life. */
+  learnt(record: Member): readonly Change[] {
+    const known = this.#members.get(record.name)
+    if (!isUp(known) || known.creation !== record.creation || record.incarnation <= known.incarnation)
+      return []
+    const member = this.#put(record, known.state)
+    return shown(known) === shown(record) ? [] : [{ tag: 'updated', member }]
   }
 
   suspect(name: NodeId, reason: DownReason): readonly Change[] {
@@ -89,31 +123,43 @@ export class Membership {
     return known?.state === 'suspect' ? [{ tag: 'alive', member: this.#put(known, 'alive') }] : []
   }
 
-  down(name: NodeId, reason: DownReason): readonly Change[] {
+  down(name: NodeId, reason: DownReason, nowMs: number): readonly Change[] {
     const known = this.#members.get(name)
-    if (known === undefined || !isUp(known)) return []
-    return [{ tag: 'down', member: this.#put(known, reason === 'left' ? 'left' : 'down'), reason }]
+    if (!isUp(known)) return []
+    const member = this.#put(known, reason === 'left' ? 'left' : 'down')
+    this.#up -= 1
+    this.#gone.set(name, nowMs)
+    return [{ tag: 'down', member, reason }]
+  }
+
+  /** Forgets who has been gone for a day. */
+  expire(nowMs: number): void {
+    for (const [name, sinceMs] of this.#gone) {
+      if (nowMs - sinceMs < GONE_MS) return
+      this.#forget(name)
+    }
   }
 
   #put(record: Member, state: Member['state']): Member {
     const member = Object.freeze({ ...record, state })
-    this.#members.delete(record.name) // to the end: the oldest gone is the first to be forgotten
     this.#members.set(record.name, member)
-    this.#version += 1
-    this.#view = undefined
+    this.#gone.delete(record.name)
+    this.#changed()
     return member
   }
 
-  #up(): Member[] {
-    return [...this.#members.values()].filter(isUp)
+  #changed(): void {
+    this.#version += 1
+    this.#view = undefined
   }
 
   #makeRoom(): void {
-    if (this.#members.size < 2 * this.#max) return
-    for (const [name, member] of this.#members) {
-      if (isUp(member)) continue
-      this.#members.delete(name)
-      return
-    }
+    const [oldest] = this.#gone.keys()
+    if (this.#members.size >= 2 * this.#max && oldest !== undefined) this.#forget(oldest)
+  }
+
+  #forget(name: NodeId): void {
+    this.#gone.delete(name)
+    this.#members.delete(name)
   }
 }

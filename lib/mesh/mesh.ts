@@ -101,6 +101,13 @@ export interface MeshListener {
   memberUpdated?(member: Member): void
 }
 
+/** What a node says of itself, besides who and where it is. */
+export interface Described {
+  readonly tags?: readonly string[] | undefined
+  /** At most 512 bytes as JSON. */
+  readonly meta?: Readonly<Record<string, string>> | undefined
+}
+
 export interface Mesh {
   readonly self: NodeId
   readonly creation: number
@@ -112,6 +119,8 @@ export interface Mesh {
   session(node: NodeId): Session | undefined
   /** Open sessions with members, sorted by peer. */
   sessions(): readonly Session[]
+  /** Changes this node's record, here at once, and everywhere as the news spreads. Throws `RangeError`. */
+  update(changed: Described): void
   /** Says goodbye, waits at most `timeoutMs` until it is written, closes everything. */
   stop(options: { readonly timeoutMs: number }): Promise<void>
   /** Counters and gauges by name, without the `mesh.` prefix. */

@@ -26,8 +26,14 @@ export const FrameType = {
   credit: 10,
   members: 11,
   goodbye: 12,
+  ping: 13,
+  ack: 14,
+  pingRequest: 15,
   /** Slot lane: the slot protocol. */
   slot: 16,
+  /** Urgent lane again. */
+  nack: 17,
+  gossip: 18,
   /** Pair streams: signals and messages between processes. */
   message: 32,
   cast: 33,

@@ -1,0 +1,283 @@
+/**
+ * Dials under way, from the plan to the session: the side that connects.
+ *
+ *   plan ─► transport ─► hello ─► challenge ─► proof ─► welcome ─► session
+ *     ▲                    └──────── any failure ────────┘
+ *     └── backed off ◄───────────────┘
+ */
+import { TroupeError } from '../base/errors.js'
+import type { NodeId } from '../base/ids.js'
+import type { Address, DialResult, Timer } from '../base/runtime.js'
+import { FrameType } from '../wire/frame.js'
+import { Connection, type ConnectionOwner } from './connection.js'
+import { DialPlan, type Target } from './dial-plan.js'
+import type { Ground } from './ground.js'
+import {
+  type Claim,
+  Dialler,
+  type Greeting,
+  type Opened,
+  Refusal,
+  type Refused,
+  type Step,
+} from './handshake.js'
+import { type Joining, seedKey } from './joining.js'
+import type { Sessions } from './sessions.js'
+
+const DIAL_MS = 1_500
+
+export interface DialsOwner {
+  readonly connections: ConnectionOwner
+  readonly greeting: () => Greeting
+  readonly claim: (epoch: number) => Claim
+  /** `introduced`: others know it already. */
+  readonly opened: (connection: Connection, opened: Opened, introduced: boolean) => void
+  /** Nobody listens where that member said it would. */
+  readonly refused: (name: NodeId) => void
+  /** A seed refuses this node, and trying again will not help. */
+  readonly misfit: (error: TroupeError) => void
+}
+
+interface Dial {
+  readonly target: Target
+  readonly dialler: Dialler
+  connection: Connection | undefined
+  cancel: () => void
+  peer: NodeId | undefined
+  over: boolean
+}
+
+export class Dials {
+  readonly #ground: Ground
+  readonly #sessions: Sessions
+  readonly #owner: DialsOwner
+  readonly #plan: DialPlan
+  readonly #dials = new Map<string, Dial>()
+  readonly #dialOf = new Map<Connection, Dial>()
+  #joining: Joining | undefined
+  #timer: Timer | undefined
+  #stopped = false
+
+  constructor(ground: Ground, sessions: Sessions, owner: DialsOwner) {
+    this.#ground = ground
+    this.#sessions = sessions
+    this.#owner = owner
+    this.#plan = new DialPlan(ground.limits.membersMax)
+  }
+
+  get size(): number {
+    return this.#dials.size
+  }
+
+  get targets(): number {
+    return this.#plan.size
+  }
+
+  /** True when that node is dialled, now or later. */
+  wants(name: NodeId): boolean {
+    return this.#plan.has(name)
+  }
+
+  want(target: Target): void {
+    if (this.#stopped) return
+    this.#plan.want(target, this.#ground.runtime.clock.now())
+    this.#soon()
+  }
+
+  /** Dials the seeds at once, and for ever. */
+  join(joining: Joining, seeds: readonly Address[]): void {
+    this.#joining = joining
+    const nowMs = this.#ground.runtime.clock.now()
+    for (const address of seeds)
+      this.#plan.want({ key: seedKey(address), kind: 'seed', name: undefined, address }, nowMs)
+    this.#due()
+  }
+
+  forget(name: NodeId): void {
+    this.#plan.forget(name)
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#timer?.clear()
+    for (const dial of [...this.#dials.values()]) this.#drop(dial)
+  }
+
+  /** True when our dial to that peer has its proof out. */
+  committedTo(peer: NodeId): boolean {
+    return this.#to(peer, undefined)?.dialler.committed ?? false
+  }
+
+  /** That peer's own dial becomes the session. */
+  yieldTo(peer: NodeId): void {
+    const own = this.#to(peer, undefined)
+    if (own !== undefined) this.#dropDone(own)
+  }
+
+  // What a connection tells. False: it is not one of ours.
+
+  handshake(connection: Connection, type: number, body: Buffer): boolean {
+    const dial = this.#dialOf.get(connection)
+    if (dial === undefined) return false
+    if (type === FrameType.challenge) this.#onChallenge(dial, connection, dial.dialler.onChallenge(body))
+    else if (type === FrameType.welcome) this.#onWelcome(dial, connection, dial.dialler.onWelcome(body))
+    else connection.fail('a frame of the other side', false)
+    return true
+  }
+
+  refused(connection: Connection, refused: Refused): boolean {
+    const dial = this.#dialOf.get(connection)
+    if (dial === undefined) return false
+    if (refused.code === Refusal.superseded && dial.target.kind === 'seed') {
+      this.#drop(dial) // its own dial is on the way to us; should it fail, this one is due again
+      this.#backOff(dial.target)
+      this.#soon()
+      return true
+    }
+    this.#complain(dial, refused, connection)
+    this.#failed(dial, false)
+    return true
+  }
+
+  failed(connection: Connection): boolean {
+    const dial = this.#dialOf.get(connection)
+    if (dial !== undefined) this.#failed(dial, false)
+    return dial !== undefined
+  }
+
+  // Inside.
+
+  #soon(): void {
+    this.#ground.runtime.loop.soon(() => this.#due())
+  }
+
+  #due(): void {
+    if (this.#stopped) return
+    const { clock } = this.#ground.runtime
+    const nowMs = clock.now()
+    for (const target of this.#plan.take(nowMs)) this.#dial(target)
+    this.#timer?.clear()
+    const nextMs = this.#plan.nextMs(nowMs)
+    if (nextMs !== undefined) this.#timer = clock.after(nextMs - nowMs, () => this.#due())
+  }
+
+  #dial(target: Target): void {
+    const { runtime, keys, notes } = this.#ground
+    const dialler = new Dialler(this.#owner.greeting(), keys)
+    const dial: Dial = {
+      target,
+      dialler,
+      connection: undefined,
+      cancel: () => {},
+      peer: target.name,
+      over: false,
+    }
+    this.#dials.set(target.key, dial)
+    notes.count('dials')
+    dial.cancel = runtime.transport.dial(target.address, { timeoutMs: DIAL_MS }, result =>
+      this.#dialled(dial, result),
+    )
+  }
+
+  #dialled(dial: Dial, result: DialResult): void {
+    if (dial.over) {
+      if (result.ok) result.stream.destroy()
+      return
+    }
+    if (!result.ok) {
+      this.#failed(dial, result.code === 'ECONNREFUSED')
+      return
+    }
+    const { runtime, limits } = this.#ground
+    const connection = new Connection(result.stream, runtime.clock, limits, this.#owner.connections)
+    dial.connection = connection
+    this.#dialOf.set(connection, dial)
+    connection.say(FrameType.hello, dial.dialler.hello)
+  }
+
+  /** It failed by itself: the next one is planned, and whoever waited for this one is told. */
+  #failed(dial: Dial, refused: boolean): void {
+    const { target } = dial
+    this.#drop(dial)
+    this.#backOff(target)
+    this.#joining?.tried(target.key, dial.peer, true)
+    if (refused && target.name !== undefined) this.#owner.refused(target.name)
+    this.#soon()
+  }
+
+  #backOff(target: Target): void {
+    const { clock, random } = this.#ground.runtime
+    this.#plan.failed(target.key, clock.now(), random.float())
+  }
+
+  #drop(dial: Dial): void {
+    if (dial.over) return
+    dial.over = true
+    dial.cancel()
+    this.#dials.delete(dial.target.key)
+    if (dial.connection === undefined) return
+    this.#dialOf.delete(dial.connection)
+    dial.connection.abandon()
+  }
+
+  /** We need it no more: there is a session, or a better dial. */
+  #dropDone(dial: Dial): void {
+    this.#drop(dial)
+    this.#plan.forget(dial.target.key)
+    this.#joining?.tried(dial.target.key, dial.peer, false)
+  }
+
+  #onChallenge(dial: Dial, connection: Connection, step: Step): void {
+    if (step.tag !== 'challenged') return this.#stepFailed(dial, connection, step)
+    const { peer, creation } = step
+    const { self, creation: own } = this.#ground
+    const { key, name } = dial.target
+    if (peer === self && creation === own) {
+      this.#drop(dial)
+      this.#plan.forget(key)
+      this.#joining?.tried(key, undefined, true)
+      return
+    }
+    if (name !== undefined && name !== peer) return this.#failed(dial, false) // somebody else lives there now
+    dial.peer = peer
+    this.#joining?.reached(key, peer)
+    if (this.#sessions.get(peer)?.creation === creation) return this.#dropDone(dial)
+    const other = this.#to(peer, dial)
+    if (other?.dialler.committed) return this.#dropDone(dial)
+    if (other !== undefined) this.#dropDone(other)
+    const proof = dial.dialler.prove(this.#owner.claim(this.#sessions.epochWith(peer, creation)))
+    if (proof.tag === 'send') connection.say(FrameType.proof, proof.body)
+  }
+
+  #onWelcome(dial: Dial, connection: Connection, step: Step): void {
+    if (step.tag !== 'open') return this.#stepFailed(dial, connection, step)
+    this.#sessions.get(step.opened.peer)?.fail('replaced', 'a newer life of that node answered')
+    dial.over = true
+    this.#dials.delete(dial.target.key)
+    this.#dialOf.delete(connection)
+    this.#plan.forget(dial.target.key)
+    this.#owner.opened(connection, step.opened, dial.target.kind === 'introduced')
+    this.#joining?.tried(dial.target.key, dial.peer, false)
+  }
+
+  #to(peer: NodeId, except: Dial | undefined): Dial | undefined {
+    for (const dial of this.#dials.values()) if (dial.peer === peer && dial !== except) return dial
+    return undefined
+  }
+
+  #stepFailed(dial: Dial, connection: Connection, step: Step): void {
+    if (step.tag !== 'refuse') return
+    this.#complain(dial, step.refused, connection)
+    connection.refuse(step.refused)
+    this.#failed(dial, false)
+  }
+
+  /** A refusal that is a matter of configuration ends the joining. */
+  #complain(dial: Dial, { code, why }: Refused, connection: Connection): void {
+    if (code !== Refusal.handshake && code !== Refusal.duplicate) return
+    this.#ground.notes.warn(why, connection.stream.remote)
+    if (dial.target.kind !== 'seed') return
+    const name = code === Refusal.duplicate ? 'ERR_DUPLICATE_NODE' : 'ERR_HANDSHAKE'
+    this.#owner.misfit(new TroupeError(name, `start: a seed refused us: ${why}`, { why }))
+  }
+}
