@@ -167,9 +167,9 @@ class FullMesh implements Mesh {
     this.#greeters = new Greeters(this.#ground, this.#sessions, this.#dials, {
       ...shared,
       admits: peer => this.#swim.admits(peer),
-      opened: (connection, opened) => {
+      opened: (connection, opened, introduced) => {
         if (opened.role === 'client') this.#sessions.openClient(connection, opened)
-        else this.#opened(connection, opened, this.#dials.wants(opened.peer))
+        else this.#opened(connection, opened, introduced)
       },
     })
   }

@@ -29,7 +29,8 @@ export interface GreetersOwner {
   readonly claim: (epoch: number) => Claim
   /** True when one more member may come up. */
   readonly admits: (peer: NodeId) => boolean
-  readonly opened: (connection: Connection, opened: Opened) => void
+  /** `introduced`: others know it already. */
+  readonly opened: (connection: Connection, opened: Opened, introduced: boolean) => void
 }
 
 interface Greeter {
@@ -101,7 +102,7 @@ export class Greeters {
   #answer(greeter: Greeter, step: Step): void {
     if (step.tag === 'send') greeter.connection.say(FrameType.challenge, step.body)
     else if (step.tag === 'refuse') this.#refuse(greeter, step.refused)
-    else if (step.tag === 'proved' && step.role === 'client') this.#welcome(greeter, 1)
+    else if (step.tag === 'proved' && step.role === 'client') this.#welcome(greeter, 1, false)
     else if (step.tag === 'proved') this.#admit(greeter, step)
   }
 
@@ -134,8 +135,10 @@ export class Greeters {
       return this.#refuse(greeter, { code: Refusal.unavailable, why: 'this cluster is full' })
     }
     if (admission.tag === 'replace') session!.fail('connection_closed', 'its peer has lost it')
+    const introduced = this.#dials.wants(peer)
     this.#dials.yieldTo(peer)
-    this.#welcome(greeter, Math.max(claim.epoch, this.#sessions.epochWith(peer, peerCreation)) + 1)
+    const epoch = Math.max(claim.epoch, this.#sessions.epochWith(peer, peerCreation)) + 1
+    this.#welcome(greeter, epoch, introduced)
   }
 
   #ping(greeter: Greeter, proved: Proved, session: Link): void {
@@ -154,11 +157,11 @@ export class Greeters {
     })
   }
 
-  #welcome(greeter: Greeter, epoch: number): void {
+  #welcome(greeter: Greeter, epoch: number, introduced: boolean): void {
     const { connection, acceptor } = greeter
     const { body, opened } = acceptor.welcome(this.#owner.claim(epoch))
     this.forget(connection)
     connection.say(FrameType.welcome, body)
-    this.#owner.opened(connection, opened)
+    this.#owner.opened(connection, opened, introduced)
   }
 }

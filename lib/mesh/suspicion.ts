@@ -25,12 +25,18 @@ export class Suspicion {
   readonly #maxMs: number
   readonly #expected: number
 
-  /** `members`: how many are up, the suspect and this node included. */
-  constructor(first: NodeId, incarnation: number, members: number, profile: Profile, nowMs: number) {
+  /** `members`: how many are up, the suspect and this node included. Without `first` nobody's own probe failed yet. */
+  constructor(
+    first: NodeId | undefined,
+    incarnation: number,
+    members: number,
+    profile: Profile,
+    nowMs: number,
+  ) {
     const scale = Math.max(1, Math.log10(members))
     this.startMs = nowMs
     this.incarnation = incarnation
-    this.#accusers = new Set([first])
+    this.#accusers = new Set(first === undefined ? [] : [first])
     this.#minMs = profile.suspicionMinMs * scale
     this.#maxMs = profile.suspicionMaxMs * scale
     this.#expected = Math.max(0, Math.min(CONFIRMATIONS_MAX, members - 2))
@@ -45,7 +51,7 @@ export class Suspicion {
 
   get lastsMs(): number {
     if (this.#expected === 0) return this.#minMs // nobody could confirm it
-    const confirmed = Math.log(this.#accusers.size) / Math.log(this.#expected + 1)
+    const confirmed = Math.log(Math.max(1, this.#accusers.size)) / Math.log(this.#expected + 1)
     return this.#maxMs - (this.#maxMs - this.#minMs) * confirmed
   }
 }

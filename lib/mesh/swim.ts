@@ -62,7 +62,10 @@ interface Watched {
   suspicion: Suspicion | undefined
 }
 
-type Accusation = Exclude<Claim, { readonly tag: 'alive' }>
+/** By nobody, when a list only says what its sender believes. */
+type Accusation = Omit<Exclude<Claim, { readonly tag: 'alive' }>, 'from'> & {
+  readonly from: NodeId | undefined
+}
 
 export class Swim {
   readonly #profile: Profile
@@ -297,7 +300,7 @@ export class Swim {
     if (suspicion !== undefined) {
       suspicion.incarnation = Math.max(suspicion.incarnation, claim.incarnation)
       suspicion.left ||= claim.tag === 'left'
-      if (!suspicion.confirm(claim.from)) return false
+      if (claim.from === undefined || !suspicion.confirm(claim.from)) return false
     } else {
       const { up } = this.#membership
       const fresh = new Suspicion(claim.from, claim.incarnation, up, this.#profile, this.#nowMs)
@@ -306,7 +309,8 @@ export class Swim {
       this.#counters.suspicions += 1
       this.#tell(this.#membership.suspect(claim.name, reason))
     }
-    this.#queue.push(claim.tag === 'dead' ? { ...claim, tag: 'suspect' } : claim)
+    if (claim.from === undefined) return true
+    this.#queue.push({ ...claim, from: claim.from, tag: claim.tag === 'left' ? 'left' : 'suspect' })
     return true
   }
 
@@ -328,13 +332,14 @@ export class Swim {
     for (const record of records) {
       this.#hear(from, { tag: 'alive', record })
       if (record.state === 'alive' || record.name === from) continue
-      const tag = record.state === 'left' ? 'left' : 'suspect' // who is said to be dead gets time to refute
-      this.#hear(from, { ...accusation(tag, record), from })
+      // Who is said to be dead gets time to refute; and the sender passes on a belief, which is nobody's probe.
+      const tag = record.state === 'left' ? 'left' : 'suspect'
+      this.#hear(from, { ...accusation(tag, record), from: undefined })
     }
     if (pull) this.#send(from, this.#state(false))
   }
 
-  #hear(from: NodeId, claim: Claim): void {
+  #hear(from: NodeId, claim: Claim | Accusation): void {
     const { name, creation, incarnation } = claim.tag === 'alive' ? claim.record : claim
     if (name === this.self.name) this.#hearOfMyself(creation, incarnation, claim.tag !== 'alive')
     else if (claim.tag === 'alive') this.#learn(claim.record, from === name)
@@ -387,11 +392,14 @@ export class Swim {
     const watched = this.#watched.get(name)
     if (!isUp(known) || watched === undefined || known.creation !== creation) return
     if (incarnation < known.incarnation || this.#jumps(incarnation, known.incarnation)) return
-    if (from !== name && from !== this.self.name && !isUp(this.#membership.get(from))) return
-    if (this.#nowMs - watched.provedMs >= this.#profile.silentMs) {
+    if (from === this.self.name || (from !== undefined && !isUp(this.#membership.get(from)))) return
+    // A departure follows a sign of life, and there is no session that could tell of it.
+    const departed = claim.tag === 'left' && !watched.open
+    if (departed || this.#nowMs - watched.provedMs >= this.#profile.silentMs) {
       this.#suspect(claim, watched, 'accused')
     } else if (watched.open) {
-      this.#send(name, { tag: 'gossip', claims: [claim] }) // we know better, and it can prove it to the others
+      // We know better, and it can prove it to the others.
+      this.#send(name, { tag: 'gossip', claims: [{ ...claim, from: from ?? this.self.name }] })
     }
   }
 
@@ -468,6 +476,7 @@ export class Swim {
       missed: false,
       suspicion: undefined,
     }
+    this.#probes.forget(name)
     this.#watched.delete(name)
     this.#watched.set(name, watched)
     return watched
