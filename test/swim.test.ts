@@ -397,7 +397,7 @@ t.test(
       until(scene, 'b suspect timeout')
       const asked = scene.sent.filter(({ packet }) => packet.tag === 'request').map(({ to }) => to)
       t.strictSame([asked.length, new Set(asked).size, asked.includes(B)], [3, 3, false])
-      t.equal(scene.swim.health, health, answer)
+      t.equal(scene.swim.health > 0, answer === 'silence', answer)
     }
   },
 )
@@ -690,7 +690,7 @@ t.test('packets cross as they are, cut into frames that fit, and anything else i
     fc.property(packetOf, fc.nat(), fc.nat(255), (packet, at, byte) => {
       const [frame, ...rest] = encodePacket(packet)
       if (frame === undefined || rest.length > 0) return false
-      t.strictSame(decodePacket(frame.type, frame.body), packet)
+      t.strictSame(decodePacket(frame.type, frame.body), { ...packet })
       const spoilt = Buffer.from(frame.body)
       spoilt[at % spoilt.length] = byte
       for (const body of [spoilt, frame.body.subarray(0, at % frame.body.length)]) {
@@ -810,7 +810,7 @@ t.test(
           }
         }
         for (const s of steps) {
-          if (s.do === 'hear') scene.hear(s.from, s.claim)
+          if ('claim' in s) scene.hear(s.from, s.claim)
           else if (s.do === 'close') scene.close(s.name)
           else if (s.do === 'refuse') scene.do(scene.swim.refused(s.name, scene.nowMs))
           else if (s.do === 'open') {
@@ -819,7 +819,7 @@ t.test(
             scene.open(
               record(s.name, known === undefined ? {} : { incarnation: known.incarnation, tags: known.tags }),
             )
-          } else {
+          } else if ('live' in s) {
             scene.live = s.live.filter(who => scene.swim.get(who) !== undefined)
             for (const who of scene.live) lifeMs.set(who, scene.nowMs)
             const untilMs = scene.nowMs + s.ms
@@ -945,6 +945,7 @@ t.test(
               cluster.freeze(a.who)
               for (let i = 0; i < 11; i++) cluster.turn(0.5, loss) // 2.75 s: suspected, perhaps, and never down
               cluster.thaw()
+          cluster.turn(1, 0)
             } else for (let i = 0; i < a.count; i++) cluster.turn(0.5, loss)
           }
           for (let i = 0; i < 4 * 200; i++) cluster.turn(1, 0)
