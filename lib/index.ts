@@ -12,6 +12,7 @@ export type {
   MonitorOptions,
   NameInfo,
   Node,
+  NodeDescription,
   NodeEvents,
   NodeHealth,
   NodeStats,

@@ -53,6 +53,7 @@ class World {
           memberSuspect: (m, reason) => void heard.push(`${m.name} suspect ${reason}`),
           memberAlive: m => void heard.push(`${m.name} alive`),
           memberDown: (m, reason) => void heard.push(`${m.name} down ${reason}`),
+          memberUpdated: m => void heard.push(`${m.name} updated`),
           frame: (s, type, _flags, buffer, start, end) => {
             if (type === 32 && buffer.toString('utf8', start, start + 4) === 'bad!') {
               throw new TroupeError('ERR_FRAME', 'this listener does not know that')
@@ -236,7 +237,7 @@ t.test('a killed process is down at once, because its address refuses', async t 
   t.strictSame(names(a!.mesh), ['a', 'c'])
 })
 
-t.test('silence is a suspicion after two seconds and down after five', async t => {
+t.test('silence is a suspicion after 2.5 s, and down 4 to 6 s after the last byte', async t => {
   const world = new World()
   const [a] = await world.cluster('a', 'b')
   world.sim.crash('b')
@@ -244,10 +245,191 @@ t.test('silence is a suspicion after two seconds and down after five', async t =
   t.strictSame(a!.heard, [])
   await world.sim.advance(900)
   t.strictSame(a!.heard, ['b suspect timeout'])
-  await world.sim.advance(1_900)
+  await world.sim.advance(1_200)
   t.strictSame(a!.heard.length, 1)
-  await world.sim.advance(1_000)
+  await world.sim.advance(2_000)
   t.strictSame(a!.heard, ['b suspect timeout', 'session b down timeout', 'b down timeout'])
+})
+
+t.test(
+  'one of five that stands still is suspected in 2 to 3 s and down in 6 s, everywhere, once; and comes back',
+  async t => {
+    for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
+      const world = new World(seed)
+      const peers = await world.cluster('a', 'b', 'c', 'd', 'e')
+      await world.sim.advance(3_000 + 100 * seed)
+      const others = peers.slice(0, 4)
+      const when = (words: RegExp): number[] => {
+        for (const peer of others) {
+          for (const line of peer.heard)
+            if (!seen.has(peer) && words.test(line)) seen.set(peer, world.sim.nowMs)
+        }
+        return [...seen.values()]
+      }
+      const seen = new Map<Peer, number>()
+      const until = async (words: RegExp): Promise<readonly number[]> => {
+        seen.clear()
+        await world.sim.runUntil(() => when(words).length === others.length, { limitMs: 20_000 })
+        return [...seen.values()].map(ms => ms - stoppedMs)
+      }
+      const stoppedMs = world.sim.nowMs
+      world.sim.pause('e')
+      const suspected = await until(/^e suspect/)
+      t.ok(
+        suspected.every(ms => ms >= 2_000 && ms <= 3_000),
+        `suspected after ${suspected}`,
+      )
+      const down = await until(/^e down timeout/)
+      t.ok(
+        down.every(ms => ms >= 3_500 && ms <= 6_000),
+        `down after ${down}`,
+      )
+      world.sim.resume('e')
+      await world.sim.advance(3_000)
+      for (const peer of others) {
+        const members = peer.heard.filter(line => !line.startsWith('session'))
+        const why = members[0]?.split(' ')[2]
+        t.strictSame(members, [`e suspect ${why}`, 'e down timeout', 'e up'])
+        t.equal(names(peer.mesh).length, 5)
+      }
+      t.notOk(
+        peers[4]!.heard.some(line => /suspect|^\S+ down/.test(line)),
+        'who slept accuses nobody',
+      )
+    }
+  },
+)
+
+t.test('a stall of 3 s is a suspicion at most: nobody goes down, and who stalled accuses nobody', async t => {
+  for (const seed of [1, 2, 3]) {
+    const world = new World(seed)
+    const peers = await world.cluster('a', 'b', 'c', 'd', 'e')
+    for (let i = 0; i < 5; i++) {
+      world.sim.pause('a')
+      await world.sim.advance(3_000)
+      world.sim.resume('a')
+      await world.sim.advance(4_000)
+    }
+    t.strictSame(peers[0]!.heard, [], 'it saw nothing amiss')
+    for (const peer of peers.slice(1)) {
+      t.ok(
+        peer.heard.every(line => /^a (suspect|alive)/.test(line)),
+        `${peer.heard}`,
+      )
+    }
+  }
+})
+
+t.test('no false down in ten minutes of 100 ± 50 ms and connections that break', async t => {
+  const world = new World(3)
+  const all = ['a', 'b', 'c', 'd', 'e']
+  const peers = await world.cluster(...all)
+  const link = { delayMsMin: 50, delayMsMax: 150, resetRate: 0.01 }
+  for (const from of all) for (const to of all) if (from !== to) world.sim.network.link(from, to, link)
+  await world.sim.advance(600_000)
+  for (const { heard, mesh } of peers) {
+    t.notOk(
+      heard.some(line => /^\S+ down/.test(line)),
+      `${mesh.self}: none down`,
+    )
+    t.ok(heard.filter(line => line.startsWith('session')).length > 20, 'though sessions came and went')
+  }
+})
+
+for (const how of ['cut', 'cutOneWay'] as const) {
+  t.test(
+    `${how} between two that a third one reaches: all stay members, and the session comes back`,
+    async t => {
+      const world = new World()
+      const peers = await world.cluster('a', 'b', 'c')
+      world.sim.network[how]('a', 'b')
+      await world.sim.advance(40_000)
+      const ofMembers = peers.flatMap(({ heard }) => heard.filter(line => !line.startsWith('session')))
+      t.strictSame(ofMembers, [], 'nobody is suspected')
+      t.match(peers[0]!.heard, [/^session b down (timeout|connection_closed)$/], 'once')
+      t.strictSame([peers[2]!.heard, to(peers[0]!, 'b')], [[], undefined])
+      t.strictSame(names(peers[0]!.mesh), ['a', 'b', 'c'])
+      world.sim.network.heal()
+      await world.sim.advance(5_000)
+      t.strictSame([to(peers[0]!, 'b').open, to(peers[1]!, 'a').open], [true, true])
+    },
+  )
+}
+
+t.test('a cut that leaves two alone: both take the other for down, whichever way it goes', async t => {
+  for (const how of ['cut', 'cutOneWay'] as const) {
+    const world = new World()
+    const [a, b] = await world.cluster('a', 'b')
+    world.sim.network[how]('a', 'b')
+    await world.sim.advance(15_000)
+    t.strictSame([names(a!.mesh), names(b!.mesh)], [['a'], ['b']], how)
+    world.sim.network.heal()
+    await world.sim.advance(5_000)
+    t.equal(names(a!.mesh).length + names(b!.mesh).length, 4)
+  }
+})
+
+t.test('one of ten that is killed is down everywhere at once', async t => {
+  const world = new World()
+  const peers = await world.cluster(...'abcdefghij')
+  world.sim.kill('j')
+  await world.sim.advance(50)
+  for (const peer of peers.slice(0, 9)) t.strictSame(peer.heard.at(-1), 'j down refused')
+})
+
+t.test('a killed node whose next life comes at once is replaced, once, everywhere', async t => {
+  const world = new World()
+  const peers = await world.cluster('a', 'b', 'c', 'd')
+  world.sim.kill('d')
+  const again = world.peer('d', ['a'])
+  t.equal(await world.start(again), undefined)
+  await world.sim.advance(3_000)
+  for (const { heard, mesh } of peers.slice(0, 3)) {
+    t.match(
+      heard.filter(line => !line.startsWith('session')),
+      [/^d down (replaced|refused)$/, 'd up'],
+    )
+    t.match(mesh.members().members[3], { creation: again.mesh.creation, incarnation: 2 })
+  }
+})
+
+t.test('a node tells new tags and metadata to all, each of whom hears of it once', async t => {
+  const world = new World()
+  const peers = await world.cluster('a', 'b', 'c', 'd', 'e')
+  const updated: string[] = []
+  const watcher = world.peer('w', ['a'])
+  t.equal(await world.start(watcher), undefined)
+  await world.sim.advance(2_000)
+  peers[1]!.mesh.update({ tags: ['gpu', 'big', 'gpu'], meta: { zone: 'x' } })
+  t.match(peers[1]!.mesh.members().members[1], { tags: ['big', 'gpu'], meta: { zone: 'x' }, incarnation: 2 })
+  peers[1]!.mesh.update({ meta: {} })
+  await world.sim.advance(2_000)
+  for (const { mesh } of [...peers, watcher]) {
+    t.match(mesh.members().members[1], { name: 'b', tags: ['big', 'gpu'], meta: {}, incarnation: 3 })
+  }
+  for (const { heard } of peers) updated.push(...heard.filter(line => line === 'b updated'))
+  t.ok(updated.length >= 5 && updated.length <= 10, 'two updates, of which others may see the last alone')
+  t.throws(() => peers[0]!.mesh.update({ meta: { x: 'y'.repeat(600) } }), RangeError)
+})
+
+t.test('the profile local misses a member within 2.5 s', async t => {
+  const world = new World()
+  const peers: Peer[] = []
+  for (const name of ['a', 'b', 'c']) {
+    const peer = world.peer(name, name === 'a' ? [] : ['a'], { profile: 'local' })
+    await world.start(peer)
+    peers.push(peer)
+  }
+  await world.sim.advance(500)
+  world.sim.crash('c')
+  await world.sim.advance(2_500)
+  t.strictSame(
+    peers.slice(0, 2).map(({ mesh }) => names(mesh)),
+    [
+      ['a', 'b'],
+      ['a', 'b'],
+    ],
+  )
 })
 
 t.test('a suspect that is heard again is alive, in the same session', async t => {

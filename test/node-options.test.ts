@@ -1,6 +1,7 @@
 import t from 'tap'
+import type { NodeDescription } from '../lib/actor/api.js'
 import type { Runtime } from '../lib/base/runtime.js'
-import { checkNodeOptions, formatAddress, type NodeOptions } from '../lib/node/options.js'
+import { checkDescription, checkNodeOptions, formatAddress, type NodeOptions } from '../lib/node/options.js'
 
 /** Just enough of an edge for a default name. */
 const runtime = {
@@ -46,6 +47,7 @@ t.test(
       [{ meta: [] }, /meta: expected an object, got an array of 0/],
       [{ meta: { zone: 1 } }, /meta: "zone": expected a string, got 1/],
       [{ meta: { zone: 'x'.repeat(512) } }, /meta: expected at most 512 bytes as JSON/],
+      [{ profile: 'wan' }, /profile: expected 'local', 'lan', got "wan"/],
       [{ limits: { mailboxMax: 0 } }, /limits: mailboxMax: expected a whole number from 1/],
       [{ limits: { mailboxMx: 1 } }, /limits: unknown option "mailboxMx"/],
       [
@@ -68,6 +70,24 @@ t.test(
     for (const [options, message] of wrong) t.throws(() => check(options), message, JSON.stringify(options))
   },
 )
+
+t.test('a new description is checked as the first one was, by the name of its option', async t => {
+  const describe = (given: unknown) => () => checkDescription(given as NodeDescription)
+  t.throws(describe(7), /update: options: expected an object, got 7/)
+  t.throws(describe({ tag: 'gpu' }), /update: unknown option "tag"; expected one of tags, meta/)
+  t.throws(describe({ tags: ['a b'] }), /update: tags: expected an array whose every item is 1 to 64/)
+  t.throws(
+    describe({ tags: Array.from({ length: 65 }, (_, i) => `t${i}`) }),
+    /update: tags: expected at most 64/,
+  )
+  t.throws(describe({ meta: { zone: 1 } }), /update: meta: "zone": expected a string, got 1/)
+  t.throws(describe({ meta: { zone: 'x'.repeat(512) } }), /update: meta: expected at most 512 bytes as JSON/)
+  t.strictSame(
+    checkDescription({ tags: ['b', 'a', 'b'] }),
+    { tags: ['a', 'b'] },
+    'what is left out stays out',
+  )
+})
 
 t.test('a mistaken secret is never shown', async t => {
   try {

@@ -387,10 +387,7 @@ t.test('a member whose session is gone stays, while helpers reach it; the useles
 t.test(
   'three others are asked, never the accused nor a suspect; what they answer tells of our own health',
   async t => {
-    for (const [answer, health] of [
-      ['nack', 0],
-      ['silence', 3],
-    ] as const) {
+    for (const answer of ['nack', 'silence'] as const) {
       const scene = new Scene('b c d e f')
       scene.silence(B)
       scene.answer = answer
@@ -945,7 +942,7 @@ t.test(
               cluster.freeze(a.who)
               for (let i = 0; i < 11; i++) cluster.turn(0.5, loss) // 2.75 s: suspected, perhaps, and never down
               cluster.thaw()
-          cluster.turn(1, 0)
+              cluster.turn(1, 0)
             } else for (let i = 0; i < a.count; i++) cluster.turn(0.5, loss)
           }
           for (let i = 0; i < 4 * 200; i++) cluster.turn(1, 0)

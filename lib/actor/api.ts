@@ -317,6 +317,13 @@ export interface NodeHealth {
   readonly loopLagMs: number
 }
 
+/** What a node says of itself, besides its name and address. */
+export interface NodeDescription {
+  readonly tags?: readonly string[] | undefined
+  /** At most 512 bytes as JSON. */
+  readonly meta?: Readonly<Record<string, string>> | undefined
+}
+
 /** A running node. Made by `createNode`. */
 export interface Node {
   readonly name: NodeId
@@ -373,6 +380,12 @@ export interface Node {
   drained(pid: Pid, options?: WaitOptions): Promise<void>
 
   members(): MembersView
+  /**
+   * Replaces this node's tags or metadata; what is left out stays. `members()` shows it here at once, and on other nodes
+   * within a second or so; each tells `'member:updated'` once. Of several updates in a row others may see the last one
+   * only. A node that cannot be reached learns of it when it is. Throws `TypeError` or `RangeError` as `createNode` does.
+   */
+  update(changed: NodeDescription): void
   /** The other nodes with an open session, sorted. */
   nodes(): readonly NodeId[]
 

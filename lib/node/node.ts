@@ -11,6 +11,7 @@ import type {
   CrashReport,
   NameInfo,
   Node,
+  NodeDescription,
   NodeEvents,
   NodeHealth,
   NodeStats,
@@ -55,7 +56,7 @@ import { createCodec } from '../wire/create-codec.js'
 import { ClientRequests } from './client-requests.js'
 import { Events } from './events.js'
 import { freeze } from './freeze.js'
-import { type CheckedOptions, checkNodeOptions, type NodeOptions } from './options.js'
+import { type CheckedOptions, checkDescription, checkNodeOptions, type NodeOptions } from './options.js'
 import { recordDied, recordEvent, recordSignal } from './recording.js'
 import { Reports, standardLogger } from './reports.js'
 import { treeOf } from './tree.js'
@@ -229,6 +230,7 @@ class TroupeNode implements Node {
         logger,
         tags: options.tags,
         meta: options.meta,
+        profile: options.profile,
       },
       // In this order: exits and downs, then names, then events.
       [this.#remote, this.#coord, this.#clients, this.#listener()],
@@ -391,6 +393,11 @@ class TroupeNode implements Node {
 
   members(): MembersView {
     return this.#mesh.members()
+  }
+
+  update(changed: NodeDescription): void {
+    this.#running('update')
+    this.#mesh.update(checkDescription(changed))
   }
 
   nodes(): readonly NodeId[] {
