@@ -45,6 +45,9 @@ export interface Encoded {
 
 /** The least limit of a frame is 8 KiB, and no record is above 6. */
 const BODY_BYTES_MAX = 7 * 1_024
+/** What one frame may hold, well above what we put into one. */
+const CLAIMS_READ_MAX = 64
+const RECORDS_READ_MAX = 1_024
 const TAGS = ['alive', 'suspect', 'dead', 'left'] as const
 
 /** Types of frames that `decodePacket` reads. */
@@ -99,17 +102,21 @@ function readPacket(type: number, from: FieldReader): Packet {
     case FrameType.ping:
     case FrameType.ack: {
       const seq = from.number(4)
-      return { tag: type === FrameType.ping ? 'ping' : 'ack', seq, claims: readAll(from, readClaim) }
+      return {
+        tag: type === FrameType.ping ? 'ping' : 'ack',
+        seq,
+        claims: readAll(from, CLAIMS_READ_MAX, readClaim),
+      }
     }
     case FrameType.pingRequest:
       return { tag: 'request', seq: from.number(4), target: from.nodeId(), creation: from.number(6) }
     case FrameType.nack:
       return { tag: 'nack', seq: from.number(4), session: from.number(1) === 1 }
     case FrameType.gossip:
-      return { tag: 'gossip', claims: readAll(from, readClaim) }
+      return { tag: 'gossip', claims: readAll(from, CLAIMS_READ_MAX, readClaim) }
     case FrameType.members: {
       const flags = from.number(1)
-      const records = readAll(from, readMember)
+      const records = readAll(from, RECORDS_READ_MAX, readMember)
       return { tag: 'state', records, last: (flags & 1) === 1, pull: (flags & 2) === 2 }
     }
     default:
@@ -166,9 +173,9 @@ function readClaim(from: FieldReader): Claim {
   }
 }
 
-/** Whoever announces more than the frame holds fails at its end: nothing is set aside for it. */
-function readAll<T>(from: FieldReader, read: (from: FieldReader) => T): readonly T[] {
+function readAll<T>(from: FieldReader, max: number, read: (from: FieldReader) => T): readonly T[] {
   const count = from.number(2)
+  if (count > max) throw new TroupeError('ERR_FRAME', `not our protocol: ${count} where ${max} may be`)
   const all: T[] = []
   for (let i = 0; i < count; i++) all.push(read(from))
   return all

@@ -15,9 +15,10 @@
  * Two members whose link is cut stay members of each other while others reach both: a suspicion needs indirect probes
  * that fail, too. They have no session, and nothing is relayed; they are dialled until they have one.
  */
-import { compareIds, type NodeId, U48_MAX } from '../base/ids.js'
+import { type NodeId, U48_MAX } from '../base/ids.js'
 import type { DownReason, Member, MembersView } from '../base/member.js'
 import type { Address, Random } from '../base/runtime.js'
+import { Draw } from './draw.js'
 import { GossipQueue } from './gossip-queue.js'
 import { type Change, isUp, Membership } from './membership.js'
 import type { Claim, Packet } from './packets.js'
@@ -69,7 +70,7 @@ type Accusation = Omit<Exclude<Claim, { readonly tag: 'alive' }>, 'from'> & {
 
 export class Swim {
   readonly #profile: Profile
-  readonly #random: Random
+  readonly #draw: Draw
   readonly #membership: Membership
   readonly #wakefulness: Wakefulness
   readonly #probes: Probes
@@ -79,14 +80,12 @@ export class Swim {
   #out: Effect[] = []
   #nowMs = 0
   #health = 0
-  /** Whose turn it is to be probed; drawn anew when all had theirs. */
-  #round: NodeId[] = []
   #probeMs = 0
   #exchangeMs: number | undefined
 
   constructor({ self, membersMax, profile, random }: SwimOptions) {
     this.#profile = profile
-    this.#random = random
+    this.#draw = new Draw(random)
     this.#membership = new Membership(self, membersMax)
     this.#wakefulness = new Wakefulness(profile.tickMs, profile.heartbeatMs)
     this.#probes = new Probes(profile, {
@@ -121,10 +120,6 @@ export class Swim {
 
   admits(name: NodeId): boolean {
     return this.#membership.admits(name)
-  }
-
-  introduces(record: Member): boolean {
-    return this.#membership.introduces(record)
   }
 
   stats(): Readonly<Record<string, number>> {
@@ -251,13 +246,10 @@ export class Swim {
   #probeNext(): void {
     if (this.#nowMs - this.#probeMs < this.#profile.probeMs) return
     this.#probeMs = this.#nowMs
-    for (let tries = 0; tries <= this.#watched.size; tries++) {
-      if (this.#round.length === 0) this.#round = this.#shuffled([...this.#watched.keys()])
-      const next = this.#round.pop()
-      if (next === undefined || !this.#watched.has(next) || this.#probes.has(next)) continue
-      this.#probe(next)
-      return
-    }
+    const next = this.#draw.next([...this.#watched.keys()], name => {
+      return this.#watched.has(name) && !this.#probes.has(name)
+    })
+    if (next !== undefined) this.#probe(next)
   }
 
   #answered(name: NodeId): void {
@@ -421,15 +413,12 @@ export class Swim {
 
   #announce(record: Member): void {
     const claims: readonly Claim[] = [{ tag: 'alive', record }]
-    for (const [name, { open }] of this.#watched) {
-      if (open && name !== record.name) this.#send(name, { tag: 'gossip', claims })
-    }
+    for (const name of this.#open()) if (name !== record.name) this.#send(name, { tag: 'gossip', claims })
   }
 
   #spread(): void {
     if (this.#queue.size === 0) return
-    const open = [...this.#watched].filter(([, watched]) => watched.open).map(([name]) => name)
-    for (const name of this.#shuffled(open).slice(0, FANOUT)) {
+    for (const name of this.#draw.some(this.#open(), FANOUT)) {
       const claims = this.#claims()
       if (claims.length > 0) this.#send(name, { tag: 'gossip', claims })
     }
@@ -439,9 +428,12 @@ export class Swim {
     this.#exchangeMs ??= this.#nowMs
     if (this.#nowMs - this.#exchangeMs < this.#profile.pushPullMs) return
     this.#exchangeMs = this.#nowMs
-    const open = [...this.#watched].filter(([, watched]) => watched.open).map(([name]) => name)
-    const peer = open[Math.floor(this.#random.float() * open.length)]
-    if (peer !== undefined) this.#send(peer, this.#state(true))
+    for (const name of this.#draw.some(this.#open(), 1)) this.#send(name, this.#state(true))
+  }
+
+  /** Those with a session. */
+  #open(): readonly NodeId[] {
+    return [...this.#watched].flatMap(([name, { open }]) => (open ? [name] : []))
   }
 
   #claims(): readonly Claim[] {
@@ -453,10 +445,10 @@ export class Swim {
   }
 
   #helpers(target: NodeId): { readonly names: readonly NodeId[]; readonly creation: number } {
-    const able = [...this.#watched].filter(([name, { open, suspicion }]) => {
-      return open && suspicion === undefined && name !== target
+    const able = this.#open().filter(name => {
+      return name !== target && this.#watched.get(name)?.suspicion === undefined
     })
-    const names = this.#shuffled(able.map(([name]) => name)).slice(0, HELPERS)
+    const names = this.#draw.some(able, HELPERS)
     return { names, creation: this.#membership.get(target)?.creation ?? 0 }
   }
 
@@ -466,8 +458,7 @@ export class Swim {
   }
 
   #watch(name: NodeId): Watched {
-    const { length } = this.#round
-    this.#round.splice(Math.floor(this.#random.float() * (length + 1)), 0, name)
+    this.#draw.join(name)
     const watched = {
       open: true,
       hint: false,
@@ -480,15 +471,6 @@ export class Swim {
     this.#watched.delete(name)
     this.#watched.set(name, watched)
     return watched
-  }
-
-  #shuffled(names: NodeId[]): NodeId[] {
-    names.sort(compareIds)
-    for (let i = names.length - 1; i > 0; i--) {
-      const j = Math.floor(this.#random.float() * (i + 1))
-      ;[names[i], names[j]] = [names[j]!, names[i]!]
-    }
-    return names
   }
 
   #send(to: NodeId, packet: Packet): void {
