@@ -437,7 +437,7 @@ t.test('a helper pings for another, and answers with what came: ack, nack, or no
     scene.receive(C, { tag: 'request', seq: 77, target, creation })
   }
   const answers = (): unknown[] =>
-    scene.sent.flatMap(({ to, packet }) => (to === C && packet.tag !== 'gossip' ? [packet] : []))
+    scene.sent.flatMap(({ to, packet }) => (to === C && (packet.tag === 'ack' || packet.tag === 'nack') ? [packet] : []))
   const pinged = (): number => {
     const ping = scene.sent.find(({ to, packet }) => to === B && packet.tag === 'ping')?.packet
     return ping?.tag === 'ping' ? ping.seq : -1

@@ -10,8 +10,8 @@
  *              ▼
  *            failed, with the helpers that did not even say nack: those tell of our own health
  *
- * Bytes of the target that came meanwhile answer as well. A probe that follows a refused dial is done as soon as all
- * helpers have said that they have no session with the target either: then it is `deserted`.
+ * Bytes of the target that came meanwhile answer as well. A target without a session, whose address refuses, is
+ * deserted as soon as all helpers have said that they have no session with it either.
  */
 import type { NodeId } from '../base/ids.js'
 import type { Packet } from './packets.js'
@@ -44,7 +44,9 @@ interface Probe {
   readonly sinceMs: number
   dueMs: number
   indirect: boolean
-  /** Its address refuses: nobody having a session is enough. */
+  /** Its session is gone, and so far no helper has said that it has one. */
+  deserted: boolean
+  /** Its address refuses: then that is enough. */
   refused: boolean
   /** Helpers that have not answered. */
   readonly waiting: Set<NodeId>
@@ -79,19 +81,24 @@ export class Probes {
   begin(target: NodeId, nowMs: number, patience: number): void {
     if (this.#byTarget.has(target)) return
     const probe = this.#add(target, nowMs)
-    if (!this.#owner.isOpen(target)) return this.#ask(probe, nowMs, patience)
+    if (!this.#owner.isOpen(target)) {
+      probe.deserted = true
+      this.#ask(probe, nowMs, patience)
+      return
+    }
     probe.dueMs = nowMs + this.#timeoutMs * patience
     this.#owner.ping(target, probe.seq)
   }
 
-  /** Nobody listens where the target said it would. */
+  /** Nobody listens where the target said it would: what the helpers said since its session closed counts. */
   refused(target: NodeId, nowMs: number, patience: number): void {
     const pending = this.#byTarget.get(target)
     if (pending?.refused) return
-    if (pending !== undefined) this.#remove(pending)
-    const probe = this.#add(target, nowMs)
+    if (pending !== undefined && !pending.deserted) this.#remove(pending)
+    this.begin(target, nowMs, patience)
+    const probe = this.#byTarget.get(target)
+    if (probe === undefined) return
     probe.refused = true
-    this.#ask(probe, nowMs, patience)
     this.#desert(probe)
   }
 
@@ -113,7 +120,7 @@ export class Probes {
   nack(from: NodeId, seq: number, session: boolean): void {
     const probe = this.#bySeq.get(seq)
     if (!probe?.waiting.delete(from)) return
-    if (session) probe.refused = false
+    if (session) this.#inhabit(probe)
     this.#desert(probe)
   }
 
@@ -130,11 +137,9 @@ export class Probes {
 
   /** A session ended: what was asked through it has no answer. */
   closed(peer: NodeId): void {
-    const own = this.#byTarget.get(peer)
-    if (own !== undefined && !own.indirect) this.#remove(own)
-    // Without that helper's word it is not known whether somebody has a session; the next refused dial asks again.
-    for (const probe of this.#byTarget.values())
-      if (probe.waiting.delete(peer) && probe.refused) this.#remove(probe)
+    this.forget(peer)
+    // Without that helper's word nobody knows whether it has a session; the next refused dial asks again.
+    for (const probe of this.#byTarget.values()) if (probe.waiting.delete(peer)) this.#inhabit(probe)
     for (const [seq, relay] of this.#relays) {
       if (relay.target !== peer && relay.origin !== peer) continue
       this.#relays.delete(seq)
@@ -176,6 +181,7 @@ export class Probes {
       sinceMs: nowMs,
       dueMs: nowMs,
       indirect: false,
+      deserted: false,
       refused: false,
       waiting,
       alone: false,
@@ -195,6 +201,11 @@ export class Probes {
       probe.waiting.add(name)
       this.#owner.send(name, { tag: 'request', seq: probe.seq, target: probe.target, creation })
     }
+  }
+
+  #inhabit(probe: Probe): void {
+    probe.deserted = false
+    probe.refused = false
   }
 
   #desert(probe: Probe): void {

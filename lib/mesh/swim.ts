@@ -177,6 +177,7 @@ export class Swim {
       watched.hint = reason === 'connection_closed'
       this.#probes.closed(name)
       if (reason === 'left' || reason === 'replaced') this.#down(name, reason)
+      else this.#probe(name) // while it is dialled, others are asked
     })
   }
 
