@@ -437,7 +437,9 @@ t.test('a helper pings for another, and answers with what came: ack, nack, or no
     scene.receive(C, { tag: 'request', seq: 77, target, creation })
   }
   const answers = (): unknown[] =>
-    scene.sent.flatMap(({ to, packet }) => (to === C && (packet.tag === 'ack' || packet.tag === 'nack') ? [packet] : []))
+    scene.sent.flatMap(({ to, packet }) =>
+      to === C && (packet.tag === 'ack' || packet.tag === 'nack') ? [packet] : [],
+    )
   const pinged = (): number => {
     const ping = scene.sent.find(({ to, packet }) => to === B && packet.tag === 'ping')?.packet
     return ping?.tag === 'ping' ? ping.seq : -1
@@ -514,6 +516,43 @@ t.test('a departure that only others saw ends as left, after the time of a suspi
   t.strictSame(scene.told, ['b suspect accused'])
   until(scene, 'b down left')
   t.equal(scene.stateOf(B), 'left 1')
+})
+
+t.test('a departure in a list is one, too', async t => {
+  const scene = new Scene('b c d e')
+  scene.close(B)
+  scene.advance(1_250)
+  scene.receive(C, { tag: 'state', records: [record(B, { state: 'left' })], pull: false, last: true })
+  until(scene, 'b down left')
+  t.strictSame(scene.told, ['b suspect accused', 'b down left'])
+})
+
+t.test('an answer counts from those who were asked, and from nobody else', async t => {
+  const scene = new Scene('b c d e f g')
+  scene.answer = 'silence'
+  scene.close(B)
+  const asked = scene.sent.filter(({ packet }) => packet.tag === 'request')
+  const [first] = asked
+  const seq = first?.packet.tag === 'request' ? first.packet.seq : -1
+  const others = ids('c d e f g').filter(other => asked.every(({ to }) => to !== other))
+  t.strictSame([asked.length, others.length], [3, 2])
+  scene.do(scene.swim.refused(B, 0))
+  for (const other of others) scene.receive(other, { tag: 'nack', seq, session: false })
+  for (const { to } of asked.slice(1)) scene.receive(to, { tag: 'nack', seq, session: false })
+  for (const other of others) scene.receive(other, { tag: 'nack', seq, session: true })
+  t.strictSame(scene.told, [], 'one word is missing')
+  for (const { to } of asked.slice(0, 1)) scene.receive(to, { tag: 'nack', seq, session: false })
+  t.strictSame(scene.told, ['b down refused'])
+  const other = new Scene('b c d e f g')
+  other.answer = 'silence'
+  other.silence(B)
+  other.advance(2_250)
+  const request = other.sent.findLast(({ packet }) => packet.tag === 'request')?.packet
+  const forged = request?.tag === 'request' ? request.seq : -1
+  const names = new Set(other.sent.flatMap(({ to, packet }) => (packet.tag === 'request' ? [to] : [])))
+  for (const name of ids('c d e f g'))
+    if (!names.has(name)) other.receive(name, { tag: 'ack', seq: forged, claims: [] })
+  t.ok(until(other, 'b suspect timeout') <= 1_000, 'a sign of life that nobody was asked for is none')
 })
 
 t.test('own changes raise the incarnation, are seen here at once, and are told', async t => {
@@ -622,6 +661,15 @@ t.test('time asleep is no time: after a stall nobody is accused, and a heartbeat
     [true, false],
   )
   t.equal(wakefulness.at(60_000), 1_700, 'and before the tick that tells of it, it stands still')
+  const close = new Scene('b c d')
+  close.silence(B)
+  close.advance(2_250)
+  close.nowMs += 3_000
+  close.do(close.swim.tick(close.nowMs, 0))
+  close.do(close.swim.heard(B, close.nowMs + 1))
+  close.live = [B, C, D]
+  close.advance(5_000)
+  t.strictSame(close.told, [], 'what waited in the socket is read before anybody is judged')
   for (const stallMs of [1_000, 3_000, 60_000]) {
     const scene = new Scene('b c d')
     scene.advance(5_000)

@@ -385,7 +385,8 @@ export class Swim {
     const watched = this.#watched.get(name)
     if (!isUp(known) || watched === undefined || known.creation !== creation) return
     if (incarnation < known.incarnation || this.#jumps(incarnation, known.incarnation)) return
-    if (from === this.self.name || (from !== undefined && !isUp(this.#membership.get(from)))) return
+    // Accusers are members, and others: an echo of our own accusation confirms nothing.
+    if (from !== undefined && !isUp(this.#membership.get(from))) return
     // A departure follows a sign of life, and there is no session that could tell of it.
     const departed = claim.tag === 'left' && !watched.open
     if (departed || this.#nowMs - watched.provedMs >= this.#profile.silentMs) {
