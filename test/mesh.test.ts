@@ -1,13 +1,15 @@
 /** The mesh by its rules, in simulated worlds: who joins, who is refused, who is up, what arrives and in which order. */
 import t from 'tap'
+import { defineActor } from '../lib/actor/define.js'
 import { TroupeError } from '../lib/base/errors.js'
 import type { NodeId } from '../lib/base/ids.js'
 import { LIMITS, type Limits } from '../lib/base/limits.js'
-import type { Address, DialResult } from '../lib/base/runtime.js'
+import type { Address, DialResult, Runtime, Stream, Transport } from '../lib/base/runtime.js'
 import { type ClientSession, dialClient } from '../lib/mesh/client.js'
 import { createMesh, type MeshOptions } from '../lib/mesh/full-mesh.js'
 import { type Mesh, type OutFrame, outFrame, type Session } from '../lib/mesh/mesh.js'
 import { Simulation } from '../lib/sim/simulation.js'
+import { createTestMesh } from '../lib/sim/test-mesh.js'
 import { HEADER_BYTES } from '../lib/wire/frame.js'
 
 const SECRET = 'a secret of at least thirty-two bytes'
@@ -35,7 +37,7 @@ class World {
     this.#creations += 1
     const mesh = createMesh(
       {
-        runtime: this.sim.runtime(machine),
+        runtime: extra.runtime ?? this.sim.runtime(machine),
         self: name as NodeId,
         creation: this.#creations,
         listen: at(machine),
@@ -412,6 +414,30 @@ t.test('a node tells new tags and metadata to all, each of whom hears of it once
   t.throws(() => peers[0]!.mesh.update({ meta: { x: 'y'.repeat(600) } }), RangeError)
 })
 
+t.test('node.update is seen by members and events everywhere, and processes are placed by it', async t => {
+  const counter = defineActor('counter', {
+    init: () => ({}),
+    calls: { where: (_s, _: undefined, ctx) => ctx.node.name },
+  })
+  const mesh = await createTestMesh({ nodes: 3, seed: 1, actors: [counter] })
+  const told: string[] = []
+  for (const node of mesh.nodes)
+    node.on('member:updated', ({ member }) => void told.push(`${node.name}: ${member.name} ${member.tags}`))
+  const before = mesh.node('a').members()
+  mesh.node('c').update({ tags: ['gpu'] })
+  t.strictSame(mesh.node('c').members().members[2]?.tags, ['gpu'], 'here at once')
+  await mesh.advance(1_000)
+  t.strictSame(told.sort(), ['a: c gpu', 'b: c gpu', 'c: c gpu'], 'each is told once')
+  t.ok(mesh.node('a').members().version > before.version)
+  t.strictSame(before.members[2]?.tags, [], 'a view stays as it was')
+  const ref = await mesh.run(mesh.node('a').spawn(counter, undefined, { name: 'x', on: { tag: 'gpu' } }))
+  t.equal(ref.pid.node, 'c')
+  const c = mesh.node('c')
+  t.throws(() => c.update({ meta: { x: 'y'.repeat(600) } }), RangeError)
+  await mesh.stop()
+  t.throws(() => c.update({}), { code: 'ERR_STOPPED' })
+})
+
 t.test('the profile local misses a member within 2.5 s', async t => {
   const world = new World()
   const peers: Peer[] = []
@@ -481,6 +507,70 @@ t.test('both sides of a cut find each other when it heals', async t => {
       ['a', 'b', 'c'],
     ],
   )
+})
+
+t.test('a cut of nine minutes heals within 5 s, one of half an hour within 15 s, by itself', async t => {
+  for (const [cutMs, healMs] of [
+    [540_000, 5_000],
+    [1_800_000, 15_000],
+  ] as const) {
+    const world = new World()
+    const peers = await world.cluster('a', 'b', 'c', 'd', 'e')
+    world.sim.network.partition(['a', 'b'], ['c', 'd', 'e'])
+    await world.sim.advance(cutMs)
+    t.strictSame(
+      peers.map(p => names(p.mesh).join('')),
+      ['ab', 'ab', 'cde', 'cde', 'cde'],
+    )
+    world.sim.network.heal()
+    await world.sim.advance(healMs)
+    t.strictSame(
+      peers.map(p => names(p.mesh).join('')),
+      ['abcde', 'abcde', 'abcde', 'abcde', 'abcde'],
+    )
+  }
+})
+
+/** The runtime, and what is written through it. */
+function counting(runtime: Runtime, count: (bytes: number) => void): Runtime {
+  const counted = (stream: Stream): Stream => {
+    const { write, writeAll } = stream
+    return Object.assign(stream, {
+      write: (chunk: Buffer) => {
+        count(chunk.length)
+        return write.call(stream, chunk)
+      },
+      writeAll: (chunks: readonly Buffer[]) => {
+        for (const chunk of chunks) count(chunk.length)
+        return writeAll.call(stream, chunks)
+      },
+    })
+  }
+  const { listen, dial } = runtime.transport
+  const transport: Transport = {
+    listen: (address, accept) => listen(address, stream => accept(counted(stream))),
+    dial: (address, options, done) =>
+      dial(address, options, result =>
+        done(result.ok ? { ...result, stream: counted(result.stream) } : result),
+      ),
+  }
+  return { ...runtime, transport }
+}
+
+t.test('of twenty members that do nothing each says less than 10 KB a second', async t => {
+  const world = new World()
+  let bytes = 0
+  for (let i = 0; i < 20; i++) {
+    const runtime = counting(world.sim.runtime(`n${i}`), length => {
+      bytes += length
+    })
+    t.equal(await world.start(world.peer(`n${i}`, i === 0 ? [] : ['n0'], { runtime }, `n${i}`)), undefined)
+  }
+  await world.sim.advance(5_000)
+  bytes = 0
+  await world.sim.advance(32_000) // each list is exchanged once
+  const perSecond = Math.round(bytes / 20 / 32)
+  t.ok(perSecond > 1_000 && perSecond < 10_000, `${perSecond} bytes`)
 })
 
 t.test('frames of one pair keep their order around a large body, and others pass it', async t => {

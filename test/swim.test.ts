@@ -546,7 +546,7 @@ t.test('an answer counts from those who were asked, and from nobody else', async
   const other = new Scene('b c d e f g')
   other.answer = 'silence'
   other.silence(B)
-  other.advance(2_250)
+  other.advance(2_000)
   const request = other.sent.findLast(({ packet }) => packet.tag === 'request')?.packet
   const forged = request?.tag === 'request' ? request.seq : -1
   const names = new Set(other.sent.flatMap(({ to, packet }) => (packet.tag === 'request' ? [to] : [])))

@@ -223,10 +223,18 @@ export interface NodeEvents {
   nodeup: [event: { readonly node: NodeId; readonly creation: number }]
   /** My session with that node is gone; after the exits and downs it caused. */
   nodedown: [event: { readonly node: NodeId; readonly creation: number; readonly reason: DownReason }]
+  /** It has proved that it belongs here: for the first time, in a next life, or again after it was down. */
   'member:up': [event: { readonly member: Member }]
+  /**
+   * Silent here (`'timeout'`), gone from its session and not back (`'connection_closed'`), or so for another member
+   * (`'accused'`). It is still a member: `'member:updated'` follows when it shows a sign of life, else `'member:down'`.
+   */
   'member:suspect': [event: { readonly member: Member; readonly reason: DownReason }]
+  /** No sign of life (`'timeout'`), its process is gone (`'refused'`), or its next life came (`'replaced'`). */
   'member:down': [event: { readonly member: Member; readonly reason: DownReason }]
+  /** It said goodbye. */
   'member:left': [event: { readonly member: Member }]
+  /** Its tags, metadata or address are new, also this node's own; or it is no longer suspect. */
   'member:updated': [event: { readonly member: Member }]
   /** A message that reached nobody. */
   'dead-letter': [
