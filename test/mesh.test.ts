@@ -371,6 +371,31 @@ t.test('a cut that leaves two alone: both take the other for down, whichever way
   }
 })
 
+t.test(
+  'who leaves while it is cut off from one member has left for that one, too, and is not dialled',
+  async t => {
+    const world = new World()
+    const [a, , c] = await world.cluster('a', 'b', 'c', 'd')
+    world.sim.network.cut('a', 'c')
+    await world.sim.advance(10_000)
+    void c!.mesh.stop({ timeoutMs: 1_000 })
+    await world.sim.advance(8_000)
+    t.match(a!.heard.slice(1), [/^c suspect/, 'c down left'])
+    t.equal(a!.mesh.stats()['dialTargets'], 0)
+  },
+)
+
+t.test('an address that does not answer is no address that refuses: suspicion first', async t => {
+  const world = new World()
+  const [a] = await world.cluster('a', 'b')
+  world.sim.network.reset('a', 'b')
+  world.sim.network.cut('a', 'b')
+  await world.sim.advance(2_400)
+  t.strictSame(a!.heard, ['session b down connection_closed'])
+  await world.sim.advance(3_000)
+  t.strictSame(a!.heard.slice(1), ['b suspect connection_closed', 'b down timeout'])
+})
+
 t.test('one of ten that is killed is down everywhere at once', async t => {
   const world = new World()
   const peers = await world.cluster(...'abcdefghij')

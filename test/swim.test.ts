@@ -228,7 +228,8 @@ t.test(
     scene.advance(LAN.tickMs)
     t.match(scene.claimsTo(C), [{ tag: 'left', name: 'b', from: 'b' }])
     scene.receive(C, { tag: 'state', records: [record(B)], pull: false, last: true })
-    t.strictSame(scene.introduced, [], 'nobody dials it')
+    scene.receive(C, { tag: 'state', records: [record(E, { state: 'left' })], pull: false, last: true })
+    t.strictSame(scene.introduced, [], 'nobody dials it, nor a stranger that left')
     scene.open(record(B, { creation: 2, address: { host: 'elsewhere', port: 1 } }))
     t.equal(scene.stateOf(B), 'alive 1')
   },
@@ -758,10 +759,17 @@ t.test('packets cross as they are, cut into frames that fit, and anything else i
     parts.flatMap(part => (part.tag === 'state' ? part.records : [])),
     records,
   )
+  const [last, ...before] = parts.map(part => part.tag === 'state' && [part.last, part.pull]).reverse()
   t.strictSame(
-    parts.map(part => part.tag === 'state' && part.last && part.pull).filter(Boolean),
-    [true],
+    [last, ...new Set(before.map(String))],
+    [[true, true], 'false,false'],
     'the last part alone says so',
+  )
+  const [flood] = encodePacket({ tag: 'gossip', claims: Array(65).fill(accusation('dead', B, 1, C)) })
+  t.throws(
+    () => decodePacket(flood!.type, flood!.body),
+    { code: 'ERR_FRAME' },
+    'more than one frame may hold',
   )
   const claims = records.slice(0, 8).map(member => ({ tag: 'alive', record: member }) as const)
   const ping = encodePacket({ tag: 'ping', seq: 1, claims })
