@@ -122,6 +122,11 @@ export class Lanes {
     if (this.#urgentBytes > URGENT_QUEUE_BYTES_MAX) this.#overflow = true
   }
 
+  /** The last word of the session, behind what has left already, whatever still waits. */
+  last(type: number, bytes: Buffer): void {
+    this.#control(type, bytes)
+  }
+
   slot(type: number, bytes: Buffer): void {
     if (bytes.length - HEADER_BYTES > SLOT_FRAME_BYTES_MAX) {
       throw new RangeError(

@@ -20,6 +20,8 @@ import { SlabWriter } from './slab-writer.js'
 /** From here on, types are channels of the rooms above. */
 const CHANNELS = 32
 const WINDOW_BYTES_MAX = 4 * 1_048_576
+/** Heartbeats that are timed: silence ends a session before there are more, unless its peer answers none on purpose. */
+const UNANSWERED_MAX = 64
 /** One frame may take this long to come in; a drip is no peer. */
 const FRAME_MS_MAX = 30_000
 
@@ -67,7 +69,8 @@ export class Link implements Session {
   #crediting = false
   /** The shortest seen, of a heartbeat and its answer. */
   #roundTripMs = 0
-  #heartbeatMs = 0
+  /** When the heartbeats were sent that are not answered yet, the oldest first. */
+  readonly #heartbeats: number[] = []
   #drained: (() => void)[] = []
   #idle: (() => void) | undefined
 
@@ -125,7 +128,7 @@ export class Link implements Session {
   heartbeat(): void {
     if (this.#writer.blocked && this.#heartbeatsWaiting > 0) return
     this.#heartbeatsWaiting = this.#writer.blocked ? 1 : 0
-    this.#heartbeatMs = this.#clock.now()
+    if (this.#heartbeats.length < UNANSWERED_MAX) this.#heartbeats.push(this.#clock.now())
     this.tell(FrameType.heartbeat, Buffer.alloc(0))
   }
 
@@ -147,7 +150,7 @@ export class Link implements Session {
   /** Goodbye now, whatever still waits. */
   goodbye(): void {
     if (!this.#open) return
-    this.tell(FrameType.goodbye, Buffer.alloc(0))
+    this.#lanes.last(FrameType.goodbye, framed(Buffer.alloc(0)))
     this.#writer.flush()
     this.#end('disconnect', 'we stop')
     this.#stream.end()
@@ -246,8 +249,7 @@ export class Link implements Session {
       case FrameType.heartbeat:
         return this.tell(FrameType.heartbeatAck, Buffer.alloc(0))
       case FrameType.heartbeatAck:
-        this.#measured(this.heardMs - this.#heartbeatMs)
-        return
+        return this.#measured(this.#heartbeats.shift())
       case FrameType.credit:
         return this.#permitted(frame.buffer.subarray(frame.start, frame.end))
       case FrameType.goodbye:
@@ -266,8 +268,10 @@ export class Link implements Session {
   }
 
   /** An answer that is late says more of the other side's load than of the way: the shortest counts. */
-  #measured(ms: number): void {
-    if (this.#roundTripMs === 0 || ms < this.#roundTripMs) this.#roundTripMs = Math.max(0, ms)
+  #measured(sentMs: number | undefined): void {
+    if (sentMs === undefined) return // of a heartbeat that was never sent
+    const ms = this.heardMs - sentMs
+    if (this.#roundTripMs === 0 || ms < this.#roundTripMs) this.#roundTripMs = ms
   }
 
   #permitted(body: Buffer): void {

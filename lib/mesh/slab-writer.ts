@@ -5,7 +5,8 @@
  *   slab  | handed out | gathered this turn | free |      large buffers go between, uncopied and in order
  *                      start                at               from the beginning once all that was handed out has left
  *
- * While the stream says stop, nothing is handed over; how much can gather meanwhile is bounded by credit.
+ * What was put in a turn is handed over by its end, also when the stream says stop on the way: from then on nothing may be
+ * put until it drains. So nothing stays behind here, and how much one turn can gather is bounded by credit.
  */
 import type { Loop, Stream } from '../base/runtime.js'
 import { COPY_BYTES_MAX } from './mesh.js'
@@ -32,6 +33,7 @@ export class SlabWriter {
   #ready: Buffer[] = []
   #readyBytes = 0
   #scheduled = false
+  #accepts = true
   #blocked = false
 
   constructor(stream: Stream, loop: Loop, beforeFlush: () => void) {
@@ -71,7 +73,7 @@ export class SlabWriter {
     this.#cut()
     this.#ready.push(bytes)
     this.#readyBytes += bytes.length
-    if (this.#readyBytes >= MUCH_BYTES) this.flush()
+    if (this.#readyBytes >= MUCH_BYTES) this.#hand()
     this.schedule()
   }
 
@@ -82,18 +84,23 @@ export class SlabWriter {
   }
 
   drained(): void {
+    this.#accepts = true
     this.#blocked = false
     this.#onTurnEnd()
   }
 
   flush(): void {
-    if (this.#blocked) return
+    this.#hand()
+    this.#blocked = !this.#accepts
+  }
+
+  #hand(): void {
     this.#cut()
     const ready = this.#ready
     if (ready.length === 0) return
     this.#ready = []
     this.#readyBytes = 0
-    if (!this.#stream.writeAll(ready)) this.#blocked = true
+    this.#accepts = this.#stream.writeAll(ready)
     // All of it is with the operating system: the slab is free again, from its beginning.
     if (this.#stream.pendingBytes === 0) this.#begin(this.#slab)
     else if (this.#slab.length - this.#at < ROOM_MIN) this.#begin(NOTHING)
@@ -107,7 +114,7 @@ export class SlabWriter {
 
   /** The slab is full: it leaves, or another takes its place. */
   #makeRoom(length: number): void {
-    this.flush()
+    this.#hand()
     if (this.#at + length <= this.#slab.length) return
     this.#cut()
     this.#begin(Buffer.allocUnsafeSlow(SLAB_BYTES))
