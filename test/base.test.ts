@@ -194,10 +194,22 @@ t.test('a table of ids holds what a Map would, whatever is taken and however lon
     table.add(id, kept)
     if (id % 1_000 !== 0) table.take(id)
   }
-  t.strictSame(
-    table.ids(),
-    Array.from({ length: 100 }, (_, i) => (i + 1) * 1_000),
-  )
+  const every = Array.from({ length: 100 }, (_, i) => (i + 1) * 1_000)
+  t.strictSame(table.ids(), every)
+})
+
+t.test('a table of ids gives the storage of a burst back, and not at the first quiet moment', async t => {
+  const table = new IdTable<object>()
+  const value = {}
+  for (let id = 1; id <= 5_000; id++) table.add(id, value)
+  t.equal(table.slots, 16_384)
+  for (let id = 1; id <= 4_999; id++) table.take(id)
+  t.equal(table.slots, 16_384, 'one drain of a burst moves nothing')
+  for (let id = 5_001; id <= 60_000; id++) {
+    table.add(id, value)
+    if (table.take(id) !== value) t.fail(`${id} is lost`)
+  }
+  t.strictSame([table.slots, table.ids()], [64, [5_000]])
 })
 
 t.test('a node name is 1 to 64 of a-z, 0-9, _ . - and no reserved word', async t => {

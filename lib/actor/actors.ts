@@ -1,6 +1,7 @@
 /**
  * The actors of one node: spawning, calling, sending, finding, for processes and for code outside of them. The door of
- * this room; `node/` composes it with a mesh, cluster-wide names and placement.
+ * this room; `node/` composes it with a mesh, cluster-wide names and placement. It is one file because all of it asks one
+ * question: is that process, name or alias here, and if not, whose is it?
  */
 import { show, TroupeError } from '../base/errors.js'
 import { Pid, Ref, samePid } from '../base/ids.js'

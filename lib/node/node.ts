@@ -1,5 +1,7 @@
 /**
- * A node: every room below, composed. See README.md for the drawing and for the orders that matter.
+ * A node: every room below, composed. See README.md for the drawing and for the orders that matter. It is one file
+ * because it is one list: what each room is given, and which method of `Node` is whose; it decides nothing but the order
+ * of start and stop.
  *
  *   starting ──▶ running ──▶ stopping ──▶ stopped        a start that fails goes to stopped and rejects
  */
