@@ -71,7 +71,8 @@ class Step implements fc.Command<Model, Real> {
     const got = this.#real(real)
     if (want !== got) throw new Error(`${this.#name} gave ${got}, an array ${want}`)
     const seen = [...real]
-    if (real.length !== model.items.length || seen.join() !== model.items.join()) {
+    const { length } = model.items
+    if (real.length !== length || real.isEmpty !== (length === 0) || seen.join() !== model.items.join()) {
       throw new Error(`after ${this.#name}: ${seen} (length ${real.length}), an array ${model.items}`)
     }
     if (real.peek() !== model.items[0]) throw new Error(`after ${this.#name}: peek is ${real.peek()}`)

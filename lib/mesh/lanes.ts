@@ -112,7 +112,7 @@ export class Lanes {
   }
 
   urgent(type: number, bytes: Buffer): void {
-    if (this.#urgent.length === 0 && !this.#out.blocked) {
+    if (this.#urgent.isEmpty && !this.#out.blocked) {
       this.#control(type, bytes)
       return
     }
@@ -171,13 +171,13 @@ export class Lanes {
   /** Lets out what may leave. */
   pump(): void {
     if (this.#waiting === 0) return
-    while (!this.#out.blocked && this.#urgent.length > 0) this.#pumpUrgent()
-    while (!this.#out.blocked && this.#slot.length > 0) if (!this.#pumpSlot()) return
+    while (!this.#out.blocked && !this.#urgent.isEmpty) this.#pumpUrgent()
+    while (!this.#out.blocked && !this.#slot.isEmpty) if (!this.#pumpSlot()) return
     let idle = 0
     while (!this.#out.blocked && idle < this.#round.length) {
       const queue = this.#round.shift()!
       idle = this.#pumpPair(queue) ? 0 : idle + 1
-      if (queue.frames.length > 0) this.#round.push(queue)
+      if (!queue.frames.isEmpty) this.#round.push(queue)
       else this.#pairs.delete(queue.pair)
     }
   }
@@ -250,7 +250,7 @@ export class Lanes {
   #pumpPair(queue: PairQueue): boolean {
     let left = this.#limits.fragmentBytes
     let any = false
-    while (left > 0 && !this.#out.blocked && queue.frames.length > 0) {
+    while (left > 0 && !this.#out.blocked && !queue.frames.isEmpty) {
       const frame = queue.frames.peek()!
       const bytes = bodyOf(frame)
       const part = bytes > this.#limits.fragmentBytes

@@ -338,7 +338,7 @@ export class ProcessTable {
     const box = process.mailbox
     process.mailbox = undefined
     process.mailBytes = 0
-    if (box === undefined || box.length === 0) return
+    if (box === undefined || box.isEmpty) return
     for (const mail of box) {
       if (mail instanceof Request) mail.fail(exitError(process.pid, mail.tag, reason))
     }

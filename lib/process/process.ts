@@ -75,7 +75,7 @@ export abstract class Process {
     const debugged = this.ties === undefined ? undefined : this.ties.debugged
     while (handled < limit && this.phase === Phase.running) {
       const box = this.mailbox
-      if (box === undefined || box.length === 0) break
+      if (box === undefined || box.isEmpty) break
       if (debugged !== undefined && !debugged.ready(box)) break
       const mail = box.shift()
       if (this.mailBytes !== 0) this.mailBytes -= bytesOf(mail)
@@ -93,7 +93,7 @@ export abstract class Process {
   /** Whether there is something to do for `step`. */
   get hasMail(): boolean {
     const { mailbox, ties } = this
-    if (mailbox === undefined || mailbox.length === 0) return false
+    if (mailbox === undefined || mailbox.isEmpty) return false
     return ties?.debugged === undefined || ties.debugged.wants(mailbox)
   }
 

@@ -118,7 +118,7 @@ export class Scheduler {
     if (!this.#inTurn) this.#beginTurn()
     else if (this.handled < this.#timedUntil) this.#timedMs = this.#clock.now()
     const queue = this.#queue
-    while (queue.length > 0) {
+    while (!queue.isEmpty) {
       if (this.handled >= this.#checkAt && this.#spent()) {
         this.#loop.later(this.#drainAfresh)
         return
