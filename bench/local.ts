@@ -33,8 +33,8 @@ export const localBenches: readonly Bench[] = [
   bench('call-c64', 'op/s', 'ring-micro'),
   bench('spawn', 'op/s', 'ring-imm'),
   bench('spawn', 'B', 'ring-imm', { name: 'idle-bytes', figure: 'bytes' }),
-  bench('ring-1000', 'op/s', 'ring-imm'),
-  bench('ring-100000', 'op/s', 'ring-imm'),
+  bench('ring-1000', 'op/s', 'ring-imm', { shown: ['hopRate'] }),
+  bench('ring-100000', 'op/s', 'ring-imm', { shown: ['hopRate'] }),
   bench('fan-1000', 'op/s', 'ring-imm'),
   bench('name-send', 'op/s', 'ring-imm'),
 ]

@@ -34,24 +34,17 @@ export type Speed = {
   readonly cpuRate: number
 }
 
-/**
- * Operations per second of `body`, which says whether its answer was right, after two smaller runs to warm up. What
- * `body` does before it calls `start` does not count.
- */
+/** Operations per second of `body`, which says whether its answer was right, after smaller runs to warm up. */
 export async function timed(
   count: number,
-  body: (count: number, start: () => void) => Promise<boolean>,
-  warmUp = Math.min(count, 100_000),
+  body: (count: number) => Promise<boolean>,
+  { warmUp = Math.min(count, 100_000), warmUps = 2 } = {},
 ): Promise<Speed> {
-  let begin = 0
-  let beginCpu = process.cpuUsage()
-  const start = (): void => {
-    beginCpu = process.cpuUsage()
-    begin = performance.now()
-  }
-  let right = (await body(warmUp, start)) && (await body(warmUp, start))
-  start()
-  right = (await body(count, start)) && right
+  let right = true
+  for (let i = 0; i < warmUps; i++) right = (await body(warmUp)) && right
+  const beginCpu = process.cpuUsage()
+  const begin = performance.now()
+  right = (await body(count)) && right
   const rate = ratePerSecond(count, begin)
   const { user, system } = process.cpuUsage(beginCpu)
   if (!right) throw new Error('a wrong answer is no result')
