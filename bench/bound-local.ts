@@ -8,6 +8,7 @@
  *   node --expose-gc bound-local.js WORKLOAD      prints {"rate": messages, calls or spawns per second, …}
  */
 import {
+  CALLS,
   defer,
   heapBytes,
   loopTurn,
@@ -331,18 +332,22 @@ function calls(concurrency: number): Promise<Speed> {
       waiting.set(ref, resolve)
       bound.send(server, { from: client, ref, v })
     })
-  return timed(300_000, async count => {
-    let left = count
-    let sum = 0
-    const worker = async (): Promise<void> => {
-      while (left-- > 0) {
-        const answer = await call(left)
-        sum += answer
+  return timed(
+    300_000,
+    async count => {
+      let left = count
+      let sum = 0
+      const worker = async (): Promise<void> => {
+        while (left-- > 0) {
+          const answer = await call(left)
+          sum += answer
+        }
       }
-    }
-    await Promise.all(Array.from({ length: concurrency }, worker))
-    return sum === (count * (count + 1)) / 2
-  })
+      await Promise.all(Array.from({ length: concurrency }, worker))
+      return sum === (count * (count + 1)) / 2
+    },
+    CALLS,
+  )
 }
 
 /** One message goes round through `size` actors, which are made first: `hopRate` is the rate without that. */

@@ -6,6 +6,7 @@
  */
 import { type ActorRef, createNode, defineActor, type Node, type Pid } from '../lib/index.js'
 import {
+  CALLS,
   type Deferred,
   defer,
   heapBytes,
@@ -193,18 +194,22 @@ const workloads: Workloads = {
 
 async function calls(concurrency: number): Promise<Speed> {
   const ref = await (await openNode()).spawn(server)
-  return timed(300_000, async count => {
-    let left = count
-    let sum = 0
-    const worker = async (): Promise<void> => {
-      while (left-- > 0) {
-        const answer = await ref.call('next', left)
-        sum += answer
+  return timed(
+    300_000,
+    async count => {
+      let left = count
+      let sum = 0
+      const worker = async (): Promise<void> => {
+        while (left-- > 0) {
+          const answer = await ref.call('next', left)
+          sum += answer
+        }
       }
-    }
-    await Promise.all(Array.from({ length: concurrency }, worker))
-    return sum === (count * (count + 1)) / 2
-  })
+      await Promise.all(Array.from({ length: concurrency }, worker))
+      return sum === (count * (count + 1)) / 2
+    },
+    CALLS,
+  )
 }
 
 /** One message goes round through `size` actors, which are made first: `hopRate` is the rate without that. */
