@@ -127,8 +127,9 @@ class Scene {
         this.do(this.swim.closed(effect.peer, effect.reason, this.nowMs))
       } else if (effect.tag === 'introduce') this.introduced.push(effect.record.name)
       else {
-        this.sent.push(effect)
-        const { to, packet } = effect
+        const { to } = effect
+        const packet = effect.tag === 'list' ? this.swim.list(effect.pull) : effect.packet
+        this.sent.push({ to, packet })
         if (packet.tag !== 'request' || !this.live.includes(to) || this.answer === 'silence') continue
         const { seq } = packet
         if (this.answer === 'ack') this.receive(to, { tag: 'ack', seq, claims: [] })
@@ -922,7 +923,9 @@ class Cluster {
 
   do(self: NodeId, effects: readonly Effect[]): void {
     for (const effect of effects) {
-      if (effect.tag === 'send') this.#sent.push({ from: self, ...effect })
+      if (effect.tag === 'send') this.#sent.push({ from: self, to: effect.to, packet: effect.packet })
+      else if (effect.tag === 'list')
+        this.#sent.push({ from: self, to: effect.to, packet: this.core(self).list(effect.pull) })
       else if (effect.tag === 'change')
         this.told.get(self)!.push(`${effect.change.member.name} ${effect.change.tag}`)
     }

@@ -9,7 +9,7 @@ import type { Announcer } from './announcer.js'
 import type { Ground } from './ground.js'
 import type { Link } from './link.js'
 import type { Change } from './membership.js'
-import { decodePacket, encodePacket } from './packets.js'
+import { decodePacket, encodePacket, type Packet } from './packets.js'
 import type { Profile } from './profile.js'
 import type { Sessions } from './sessions.js'
 import type { Effect, Swim } from './swim.js'
@@ -95,14 +95,18 @@ export class Gossip {
 
   #do(effects: readonly Effect[]): void {
     for (const effect of effects) {
-      if (effect.tag === 'send') {
-        const link = this.#sessions.get(effect.to)
-        if (link !== undefined)
-          for (const { type, body } of encodePacket(effect.packet)) link.tell(type, body)
-      } else if (effect.tag === 'change') this.#changed(effect.change)
+      if (effect.tag === 'send') this.#send(effect.to, effect.packet)
+      else if (effect.tag === 'list') this.#send(effect.to, this.#swim.list(effect.pull))
+      else if (effect.tag === 'change') this.#changed(effect.change)
       else if (effect.tag === 'introduce') this.#owner.introduced(effect.record)
       else this.#sessions.get(effect.peer)?.fail(effect.reason, 'nothing was heard')
     }
+  }
+
+  #send(to: NodeId, packet: Packet): void {
+    const link = this.#sessions.get(to)
+    if (link === undefined) return
+    for (const { type, body } of encodePacket(packet)) link.tell(type, body)
   }
 
   #changed(change: Change): void {

@@ -141,7 +141,8 @@ export class Membership {
   }
 
   #put(record: Member, state: Member['state']): Member {
-    const member = Object.freeze({ ...record, state })
+    const member =
+      record.state === state && Object.isFrozen(record) ? record : Object.freeze({ ...record, state })
     this.#members.set(record.name, member)
     this.#gone.delete(record.name)
     this.#changed()

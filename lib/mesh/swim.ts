@@ -15,7 +15,7 @@
  * Two members whose link is cut stay members of each other while others reach both: a suspicion needs indirect probes
  * that fail, too. They have no session, and nothing is relayed; they are dialled until they have one.
  */
-import { type NodeId, U48_MAX } from '../base/ids.js'
+import { compareIds, type NodeId, U48_MAX } from '../base/ids.js'
 import type { DownReason, Member, MembersView } from '../base/member.js'
 import type { Address, Random } from '../base/runtime.js'
 import { Draw } from './draw.js'
@@ -29,6 +29,8 @@ import { Wakefulness } from './wakefulness.js'
 
 export type Effect =
   | { readonly tag: 'send'; readonly to: NodeId; readonly packet: Packet }
+  /** All that is known is told to that member, as a packet of `list`. */
+  | { readonly tag: 'list'; readonly to: NodeId; readonly pull: boolean }
   | { readonly tag: 'change'; readonly change: Change }
   /** Another member told of somebody that is not one: to be dialled. */
   | { readonly tag: 'introduce'; readonly record: Member }
@@ -82,6 +84,8 @@ export class Swim {
   #health = 0
   #probeMs = 0
   #exchangeMs: number | undefined
+  /** Kept while no session opens or closes. */
+  #sessions: readonly NodeId[] | undefined
 
   constructor({ self, membersMax, profile, random }: SwimOptions) {
     this.#profile = profile
@@ -122,6 +126,11 @@ export class Swim {
     return this.#membership.admits(name)
   }
 
+  /** All that is known, those that are gone included. */
+  list(pull: boolean): Packet {
+    return { tag: 'state', records: this.#membership.all(), pull, last: true }
+  }
+
   stats(): Readonly<Record<string, number>> {
     return { ...this.#counters, health: this.#health, claims: this.#queue.size }
   }
@@ -149,10 +158,11 @@ export class Swim {
       this.#tell(this.#membership.handshaken(record))
       const watched = known ?? this.#watch(name)
       watched.open = true
+      this.#sessions = undefined
       watched.hint = false
       watched.heardMs = this.#nowMs
       this.#proved(name)
-      this.#send(name, this.#state(false))
+      this.#list(name, false)
       this.#overtake(before, record)
       if (before?.creation !== creation && !introduced) this.#announce(record)
     })
@@ -174,6 +184,7 @@ export class Swim {
       const watched = this.#watched.get(name)
       if (watched === undefined || !watched.open) return
       watched.open = false
+      this.#sessions = undefined
       watched.hint = reason === 'connection_closed'
       this.#probes.closed(name)
       if (reason === 'left' || reason === 'replaced') this.#down(name, reason)
@@ -213,7 +224,7 @@ export class Swim {
       if (sleptMs > 0 || lagMs > this.#profile.tickMs) this.#worsen(1)
       if (!this.#wakefulness.patient(this.#nowMs)) {
         this.#probes.tick(this.#nowMs, this.#health + 1)
-        for (const [name, watched] of [...this.#watched]) this.#judge(name, watched)
+        for (const [name, watched] of this.#watched) this.#judge(name, watched) // which may delete that one
         this.#probeNext()
       }
       this.#spread()
@@ -247,9 +258,7 @@ export class Swim {
   #probeNext(): void {
     if (this.#nowMs - this.#probeMs < this.#profile.probeMs) return
     this.#probeMs = this.#nowMs
-    const next = this.#draw.next([...this.#watched.keys()], name => {
-      return this.#watched.has(name) && !this.#probes.has(name)
-    })
+    const next = this.#draw.next(this.#watched, name => !this.#probes.has(name))
     if (next !== undefined) this.#probe(next)
   }
 
@@ -312,6 +321,7 @@ export class Swim {
     const member = this.#membership.get(name)
     if (watched === undefined || member === undefined) return
     this.#watched.delete(name)
+    this.#sessions = undefined
     this.#probes.forget(name)
     if (watched.open) this.#out.push({ tag: 'end', peer: name, reason })
     this.#tell(this.#membership.down(name, reason, this.#nowMs))
@@ -329,7 +339,7 @@ export class Swim {
       const tag = record.state === 'left' ? 'left' : 'suspect'
       this.#hear(from, { ...accusation(tag, record), from: undefined })
     }
-    if (pull) this.#send(from, this.#state(false))
+    if (pull) this.#list(from, false)
   }
 
   #hear(from: NodeId, claim: Claim | Accusation): void {
@@ -430,27 +440,26 @@ export class Swim {
     this.#exchangeMs ??= this.#nowMs
     if (this.#nowMs - this.#exchangeMs < this.#profile.pushPullMs) return
     this.#exchangeMs = this.#nowMs
-    for (const name of this.#draw.some(this.#open(), 1)) this.#send(name, this.#state(true))
+    for (const name of this.#draw.some(this.#open(), 1)) this.#list(name, true)
   }
 
-  /** Those with a session. */
+  /** Those with a session, sorted. */
   #open(): readonly NodeId[] {
-    return [...this.#watched].flatMap(([name, { open }]) => (open ? [name] : []))
+    if (this.#sessions === undefined) {
+      const open = [...this.#watched].flatMap(([name, watched]) => (watched.open ? [name] : []))
+      this.#sessions = open.sort(compareIds)
+    }
+    return this.#sessions
   }
 
   #claims(): readonly Claim[] {
     return this.#queue.take(this.#membership.up)
   }
 
-  #state(pull: boolean): Packet {
-    return { tag: 'state', records: this.#membership.all(), pull, last: true }
-  }
-
   #helpers(target: NodeId): { readonly names: readonly NodeId[]; readonly creation: number } {
-    const able = this.#open().filter(name => {
+    const names = this.#draw.some(this.#open(), HELPERS, name => {
       return name !== target && this.#watched.get(name)?.suspicion === undefined
     })
-    const names = this.#draw.some(able, HELPERS)
     return { names, creation: this.#membership.get(target)?.creation ?? 0 }
   }
 
@@ -473,6 +482,10 @@ export class Swim {
     this.#watched.delete(name)
     this.#watched.set(name, watched)
     return watched
+  }
+
+  #list(to: NodeId, pull: boolean): void {
+    this.#out.push({ tag: 'list', to, pull })
   }
 
   #send(to: NodeId, packet: Packet): void {
