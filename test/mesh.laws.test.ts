@@ -393,6 +393,25 @@ t.test(
 )
 
 t.test(
+  'lanes: who takes all that stood at the limit is kept, who takes less in five seconds is not',
+  async t => {
+    for (const [taken, overloaded] of [
+      [4_000, false],
+      [3_000, true],
+    ] as const) {
+      const lanes = new Lanes(new Pipe(), LIMIT)
+      // Of a size that does not fill the queue to the last byte.
+      const frame = outFrame(32, 0, 1, Buffer.alloc(HEADER_BYTES + 90), undefined, true)
+      while (lanes.send(frame, () => 0) !== 'full') {}
+      lanes.permit(LIMIT.creditBytes + taken, 0)
+      lanes.pump()
+      t.equal(lanes.idle, !overloaded)
+      t.strictSame([lanes.overloaded(4_999), lanes.overloaded(5_000)], [false, overloaded], `${taken} taken`)
+    }
+  },
+)
+
+t.test(
   'a window that is taken within 4 ms and two round trips doubles to its limit, one that lasts 8 times as long halves',
   async t => {
     const window = new Window(1_000, 4_000)

@@ -84,7 +84,8 @@ export class Lanes {
   /** Totals of bodies of which a part has left: the receiver reassembles no more than one message's worth. */
   #begunBytes = 0
   #limitSinceMs: number | undefined
-  #takenAtLimit = 0
+  /** How much has to be sent for what filled the queue to have left. */
+  #relievedAtBytes = 0
   #refused = 0
   #overflow = false
 
@@ -186,7 +187,7 @@ export class Lanes {
   overloaded(nowMs: number): boolean {
     if (this.#overflow) return true
     if (this.#limitSinceMs === undefined || nowMs - this.#limitSinceMs < OVERLOAD_MS) return false
-    if (this.#sentBytes - this.#takenAtLimit < this.#limits.queueBytesMax) return true
+    if (this.#sentBytes < this.#relievedAtBytes) return true
     this.#limitSinceMs = undefined
     return false
   }
@@ -224,7 +225,7 @@ export class Lanes {
   #atLimit(nowMs: () => number): void {
     if (this.#limitSinceMs !== undefined) return
     this.#limitSinceMs = nowMs()
-    this.#takenAtLimit = this.#sentBytes
+    this.#relievedAtBytes = this.#sentBytes + Math.min(this.queuedBytes, this.#limits.queueBytesMax)
   }
 
   #pumpUrgent(): void {
