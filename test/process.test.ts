@@ -767,6 +767,41 @@ t.test('undecoded bytes count against the mailbox until they are taken out, poli
   }
 })
 
+t.test('a process function gives back the bytes of all that it takes', async t => {
+  const { actors } = world(t, { limits: { ...LIMITS, mailboxBytesMax: 100 } })
+  const taken: unknown[] = []
+  const pid = actors.run(undefined, async self => {
+    for (;;) taken.push(await self.receive())
+  })
+  await turns()
+  for (let i = 0; i < 3; i++) {
+    const mail = [
+      new Bytes(20, 'm'),
+      new Cast('note', new Bytes(20, 'c')),
+      new Cast('note', new Bytes(20, 'rotten')),
+      new Asking('ask', new Bytes(20, 'r'), foreign(1)),
+    ]
+    t.strictSame(
+      mail.map(one => actors.table.local.deliver(pid.serial, one)),
+      ['ok', 'ok', 'ok', 'ok'],
+    )
+    await turns()
+    t.equal(actors.table.find(pid)?.mailBytes, 0)
+  }
+  t.equal(taken.length, 9)
+})
+
+t.test('the stop of a process function is answered when it is dead', async t => {
+  const { actors } = world(t)
+  const waiting = actors.run(undefined, async self => void (await self.receive(() => false)))
+  await turns()
+  const other = actors.ask(undefined, waiting, undefined, 'never', undefined, undefined)
+  const refused = t.rejects(other, { code: 'ERR_EXIT', detail: { reason: 'shutdown' } })
+  t.equal(await actors.ref(waiting, {}).stop('shutdown'), undefined)
+  t.equal(actors.table.find(waiting), undefined)
+  await refused
+})
+
 // Fairness.
 
 t.test('a process has a slice, then the others have their go', async t => {

@@ -8,7 +8,7 @@ import { checkOptions, expect, isSignal as isAbortSignal, isFunction, isMs } fro
 import { type ExitReason, isCleanExit, thrownReason } from '../base/reasons.js'
 import { Cast, Encoded, Request } from '../process/mail.js'
 import { deadError } from '../process/monitors.js'
-import { Process } from '../process/process.js'
+import { bytesOf, Process } from '../process/process.js'
 import type { Timing } from '../process/timer-heap.js'
 import type { Actors } from './actors.js'
 import type { ReceiveOptions, Self } from './api.js'
@@ -38,7 +38,7 @@ interface Waiter {
   undo: (() => void) | undefined
 }
 
-/** What a piece of mail looks like to the function; undefined box: it was for the runtime, or could not be read. */
+/** What a piece of mail looks like to the function; undefined: it could not be read. */
 interface Opened {
   readonly message: unknown
 }
@@ -142,18 +142,25 @@ export class FunctionProcess extends Process {
     let index = this.actors.table.policy === 'drop-old' ? 0 : waiter.scanned
     while (index < box.length && !this.dead) {
       const { suspended } = this
-      if (suspended && !this.heeds(box.at(index))) {
-        index += 1
-        continue
-      }
-      const opened = this.#open(box.at(index))
-      if (opened === undefined) {
+      const mail = box.at(index)
+      if (this.heeds(mail)) {
+        // Before it is answered: whoever dies of it fails what its mailbox holds.
         this.#take(index)
+        this.#system(mail as Request)
         if (suspended && !this.suspended) index = 0
         continue
       }
+      if (suspended) {
+        index += 1
+        continue
+      }
+      const opened = this.#open(mail)
+      if (opened === undefined) {
+        this.#take(index)
+        continue
+      }
       if (this.#fits(waiter, opened.message)) {
-        const mail = this.#take(index)
+        this.#take(index)
         this.last = mail
         this.handled += 1
         this.ties?.debugged?.taken(mail, box.length)
@@ -176,13 +183,12 @@ export class FunctionProcess extends Process {
     }
   }
 
-  #take(index: number): unknown {
+  #take(index: number): void {
     const mail = this.mailbox?.takeAt(index)
-    if (this.mailBytes !== 0 && mail instanceof Encoded) this.mailBytes -= mail.byteLength
-    return mail
+    if (this.mailBytes !== 0) this.mailBytes -= bytesOf(mail)
   }
 
-  /** Undefined: not for the function, to be taken out. */
+  /** Undefined: it could not be read, and is to be taken out. */
   #open(mail: unknown): Opened | undefined {
     try {
       if (mail instanceof Encoded) return { message: mail.open() }
@@ -198,17 +204,20 @@ export class FunctionProcess extends Process {
     return { message: mail }
   }
 
-  #openRequest(request: Request): Opened | undefined {
+  #openRequest(request: Request): Opened {
     const payload = opened(request.payload)
-    if (isSystemTag(request.tag)) {
-      this.#system(request, payload)
-      return undefined
-    }
     const from = new ReplyTo(request, this.#promises)
     return { message: { type: 'call', tag: request.tag, payload, from } }
   }
 
-  #system(request: Request, payload: unknown): void {
+  #system(request: Request): void {
+    let payload: unknown
+    try {
+      payload = opened(request.payload)
+    } catch (error) {
+      request.fail(error as TroupeError)
+      return
+    }
     if (request.tag === STOP) {
       if (!request.settled) this.#stop(request, payload)
       return
