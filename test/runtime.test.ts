@@ -1,7 +1,7 @@
 /** The real edge, on loopback and in a folder of its own: what the rooms above rely on. */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { connect, createServer, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -256,6 +256,36 @@ t.test('transport: a half-closed peer is closed from our side too', async t => {
   sockets[0]?.destroy()
   await listener.close()
 })
+
+t.test(
+  'stream: what was written before the end has ten seconds to leave, whether it is read or not',
+  async t => {
+    const sockets: Socket[] = []
+    const server = createServer(socket => {
+      socket.pause()
+      socket.on('error', () => {})
+      sockets.push(socket)
+    })
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as AddressInfo
+    const slow = new SimClock()
+    const dialled = await new Promise<DialResult>(resolve =>
+      new TcpTransport(slow, () => {}).dial({ host: '127.0.0.1', port }, { timeoutMs: 1_000 }, resolve),
+    )
+    if (!dialled.ok) return t.fail(dialled.code)
+    const near = new Ear(dialled.stream)
+    dialled.stream.write(Buffer.alloc(32 * 1_048_576))
+    dialled.stream.end()
+    slow.advance(9_999)
+    await new Promise(resolve => setImmediate(resolve))
+    t.strictSame(near.told, [])
+    slow.advance(1)
+    await near.closed()
+    t.strictSame(near.told, ['close undefined'])
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  },
+)
 
 t.test('transport: nobody listening is told apart from nobody answering and from giving up', async t => {
   const listener = await transport.listen({ host: '127.0.0.1', port: 0 }, () => {})

@@ -1,7 +1,7 @@
 /**
  * One connection as a `Stream`.
  *
- *   silent ──open──► open ──end──► ending ──the peer's end, or LINGER_MS after the last byte left──► closed
+ *   silent ──open──► open ──end──► ending ──the peer's end, LINGER_MS after the last byte left, LEAVE_MS──► closed
  *     any state ──destroy, error──► closed           `close(code)` is told once, after `open`, and nothing after it
  *
  * A peer that ends makes us end too: what we had written still leaves, then both sides are closed. After our own `end`
@@ -13,6 +13,8 @@ import type { Address, Clock, Stream, StreamHandlers, Timer } from '../base/runt
 
 /** Queued bytes above which `write` says stop. Not less than Node's own mark, or its drain would not come. */
 const WINDOW_BYTES = 64 * 1_024
+/** How long what was written before the end may take to leave: a peer that does not read must not hold us for ever. */
+const LEAVE_MS = 10_000
 /** How long a peer that has been sent everything may take to end its side. */
 const LINGER_MS = 2_000
 
@@ -97,9 +99,15 @@ export class SocketStream implements Stream {
     if (this.#state !== 'open' && this.#state !== 'silent') return
     this.#state = 'ending'
     this.#socket.resume()
+    this.#endWithin(LEAVE_MS)
     this.#socket.end(() => {
-      if (this.#state === 'ending') this.#linger = this.#clock.after(LINGER_MS, () => this.destroy())
+      if (this.#state === 'ending') this.#endWithin(LINGER_MS)
     })
+  }
+
+  #endWithin(ms: number): void {
+    this.#linger?.clear()
+    this.#linger = this.#clock.after(ms, () => this.destroy())
   }
 
   destroy(): void {
