@@ -292,6 +292,24 @@ t.test('unknown tags are refused at the call and name those that exist', async t
   t.throws(() => loose.cast(7), TypeError)
 })
 
+t.test('a value whose getters throw harms its own call, and no other process', async t => {
+  const { spawn } = world(t)
+  const strange = (): object => Object.defineProperty({}, 'then', { get: () => never('a getter') })
+  const never = (what: string): never => {
+    throw new Error(what)
+  }
+  const def = defineActor('strange', {
+    init: () => ({}),
+    calls: { get: () => strange(), fine: () => 1 },
+    casts: { put: () => strange() as never },
+  })
+  const [one, two] = [await spawn(def), await spawn(def)]
+  await t.rejects(one.call('get'), { message: 'a getter' })
+  one.cast('put')
+  t.equal(await two.call('fine'), 1)
+  await t.rejects(one.call('fine'), { code: 'ERR_NOPROC' }, 'a cast that returns something is a fault')
+})
+
 t.test('a function-style process receives selectively and exits by an exception', async t => {
   const { run } = world(t)
   const got = await run(async self => {
