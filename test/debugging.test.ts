@@ -464,6 +464,16 @@ t.test('crash ends any process as a fault of its own', async t => {
   t.throws(() => world.crash(ref, 'again'), { code: 'ERR_NOPROC' })
 })
 
+t.test('a logger that throws costs its line, and nothing else', async t => {
+  const broken = (): never => {
+    throw new Error('the disk is full')
+  }
+  const { node } = await open(t, { logger: { debug: broken, info: broken, warn: broken, error: broken } })
+  const [ref, other] = [await node.spawn(counter, 1), await node.spawn(counter, 2)]
+  await t.rejects(ref.call('fail', new Error('boom')), { code: 'ERR_EXIT' })
+  t.match(await node.debug.getState(other), { value: 2 })
+})
+
 t.test('crash reports', async t => {
   const lines: string[] = []
   const line = (text: string): void => void lines.push(text)

@@ -60,7 +60,7 @@ import { Events } from './events.js'
 import { freeze } from './freeze.js'
 import { type CheckedOptions, checkDescription, checkNodeOptions, type NodeOptions } from './options.js'
 import { recordDied, recordEvent, recordSignal } from './recording.js'
-import { Reports, standardLogger } from './reports.js'
+import { guarded, Reports, standardLogger } from './reports.js'
 import { treeOf } from './tree.js'
 
 /** How long a stop lets mailboxes drain, and then processes end. */
@@ -92,8 +92,8 @@ const GONE_MAX = 4_096
 export async function createNode(options: NodeOptions = {}): Promise<Node> {
   const runtime = options.runtime ?? createRealRuntime()
   const checked = checkNodeOptions(options, runtime)
-  const logger =
-    options.logger === false ? SILENT : (options.logger ?? standardLogger(runtime.host, checked.name))
+  const standard = standardLogger(runtime.host, checked.name)
+  const logger = options.logger === false ? SILENT : guarded(options.logger ?? standard, standard)
   const node = new TroupeNode(runtime, checked, logger)
   await node.start()
   return node

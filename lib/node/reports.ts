@@ -22,6 +22,23 @@ export function standardLogger(host: Host, node: string): Logger {
 }
 
 /**
+ * A logger of the user's is called where failures are settled, and where its own would end the node: one that throws
+ * costs nothing but its line, which goes to standard error then.
+ */
+export function guarded(logger: Logger, fallback: Logger): Logger {
+  const line =
+    (level: keyof Logger) =>
+    (...said: Parameters<Logger['warn']>): void => {
+      try {
+        logger[level](...said)
+      } catch (error) {
+        fallback.error(`${said[0]}\nthe logger failed over this line: ${show(error)}`)
+      }
+    }
+  return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') }
+}
+
+/**
  * Makes failures seen: crash reports, dead letters and crowded mailboxes as log lines, at most one a second for each
  * cause (a definition that crashes, a recipient that is gone), with the number of those held back.
  */
