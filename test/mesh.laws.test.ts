@@ -606,6 +606,34 @@ t.test(
   },
 )
 
+t.test('dials: members gone are bounded, the latest stay, and they take no room from newcomers', async t => {
+  const plan = new DialPlan(100)
+  const want = (name: string, kind: 'gone' | 'introduced'): boolean =>
+    plan.want({ key: name, kind, name: name as NodeId, address: { host: 'x', port: 1 } }, 0)
+  for (let i = 0; i < 1_000; i++) want(`g${i}`, 'gone')
+  t.strictSame([plan.size, plan.has('g799'), plan.has('g800'), plan.has('g999')], [200, false, true, true])
+  for (let i = 0; i < 150; i++) t.equal(want(`i${i}`, 'introduced'), i < 100)
+  t.equal(plan.size, 300)
+})
+
+t.test('dials: however many are due, each has its turn', async t => {
+  const plan = new DialPlan(100)
+  const dials = new Map<string, number>()
+  for (let i = 10; i < 60; i++) {
+    const name = `g${i}` as NodeId
+    plan.want({ key: name, kind: 'gone', name, address: { host: 'x', port: 1 } }, 0)
+  }
+  for (let nowMs = 0; nowMs <= 60_000; nowMs += 100) {
+    for (const { key } of plan.take(nowMs)) {
+      dials.set(key, (dials.get(key) ?? 0) + 1)
+      plan.failed(key, nowMs, 0.5)
+    }
+  }
+  const counts = [...dials.values()]
+  t.equal(counts.length, 50)
+  t.ok(Math.max(...counts) - Math.min(...counts) <= 1, `${Math.min(...counts)} to ${Math.max(...counts)}`)
+})
+
 t.test('dials: a flood of introduced phantoms is bounded, and re-dials are ten a second', async t => {
   const plan = new DialPlan(100)
   for (let i = 0; i < 10_000; i++) {

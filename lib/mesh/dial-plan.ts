@@ -40,7 +40,7 @@ export class DialPlan {
   #tokens = DIALS_PER_S
   #tokensMs = 0
 
-  /** `max`: entries that are not members gone; further introductions are not taken. */
+  /** `max`: so many introductions, further ones are not taken; and twice as many members gone, the latest. */
   constructor(max: number) {
     this.#max = max
   }
@@ -53,8 +53,16 @@ export class DialPlan {
   want(target: Target, nowMs: number): boolean {
     const known = this.#entries.get(target.key)
     if (known?.busy) return true
-    if (known === undefined && target.kind === 'introduced' && this.#entries.size >= this.#max) return false
+    if (known === undefined && !this.#roomFor(target.kind)) return false
     this.#entries.set(target.key, { ...target, sinceMs: nowMs, attempts: 0, dueMs: nowMs, busy: false })
+    return true
+  }
+
+  #roomFor(kind: Target['kind']): boolean {
+    if (kind === 'seed') return true
+    const others = [...this.#entries.values()].filter(entry => entry.kind === kind)
+    if (kind === 'introduced') return others.length < this.#max
+    if (others.length >= 2 * this.#max) this.#entries.delete(others[0]!.key)
     return true
   }
 
@@ -105,7 +113,10 @@ export class DialPlan {
     return nextMs === undefined ? undefined : Math.max(nextMs, nowMs + 1_000 / DIALS_PER_S)
   }
 
+  /** Who has waited longest comes first, so that nobody is passed over when there are more than may be dialled. */
   #waiting(): Entry[] {
-    return [...this.#entries.values()].filter(e => !e.busy).sort((a, b) => compareIds(a.key, b.key))
+    return [...this.#entries.values()]
+      .filter(e => !e.busy)
+      .sort((a, b) => a.dueMs - b.dueMs || compareIds(a.key, b.key))
   }
 }
