@@ -154,6 +154,40 @@ t.test('a node without an address and without seeds opens no socket and has no t
   t.equal(world.sim.log.count, events, 'nothing happens in it')
 })
 
+t.test('a mesh that is stopped while it begins to listen listens no more', async t => {
+  const world = new World()
+  const runtime = world.sim.runtime('a')
+  const { mesh } = world.peer('a', [], { runtime })
+  const refused = t.rejects(mesh.start(), { code: 'ERR_STOPPED' })
+  let stopped = false
+  void mesh.stop({ timeoutMs: 0 }).then(() => void (stopped = true))
+  await world.sim.runUntil(() => stopped, { limitMs: 1_000 })
+  await world.sim.advance(100)
+  await refused
+  t.equal(await world.start(world.peer('b', [], { runtime }, 'a')), undefined, 'the address is free')
+})
+
+t.test('the epochs of lives that are gone are kept for a while, and not for ever', async t => {
+  const world = new World()
+  const a = world.peer('a', [], { limits: { ...LIMITS, membersMax: 2 } })
+  await world.start(a)
+  const machine = world.sim.runtime('m')
+  const visit = async (name: string): Promise<void> => {
+    const { mesh } = world.peer(name, ['a'], { creation: 77, runtime: machine }, 'm')
+    await world.start({ mesh, heard: [], frames: [] })
+    await world.sim.advance(100)
+    let gone = false
+    void mesh.stop({ timeoutMs: 100 }).then(() => void (gone = true))
+    await world.sim.runUntil(() => gone, { limitMs: 5_000 })
+    await world.sim.advance(3_000)
+  }
+  for (const name of ['b', 'b', 'c', 'd', 'e', 'f', 'b']) await visit(name)
+  t.strictSame(
+    a.heard.filter(line => line.startsWith('session b') && !line.includes('down')),
+    ['session b 1', 'session b 2', 'session b 1'],
+  )
+})
+
 t.test('its own address among the seeds does no harm', async t => {
   const world = new World()
   const a = world.peer('a', ['a'])

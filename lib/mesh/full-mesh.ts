@@ -235,8 +235,13 @@ class FullMesh implements Mesh {
   }
 
   async #listen(address: Address): Promise<void> {
-    this.#listener = await this.#ground.runtime.transport.listen(address, stream => this.#accept(stream))
-    this.#swim.listens(this.#options.advertise ?? this.#listener.address)
+    const listener = await this.#ground.runtime.transport.listen(address, stream => this.#accept(stream))
+    if (this.#phase === 'stopped') {
+      await listener.close()
+      throw new TroupeError('ERR_STOPPED', 'start: the mesh was stopped')
+    }
+    this.#listener = listener
+    this.#swim.listens(this.#options.advertise ?? listener.address)
   }
 
   #accept(stream: Stream): void {

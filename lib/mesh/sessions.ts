@@ -29,7 +29,7 @@ export class Sessions {
   readonly #links = new Map<NodeId, Link>()
   readonly #clients = new Map<NodeId, Link>()
   readonly #silence: Silence
-  /** By peer and life: the last epoch. Forgotten with the record of the peer's life. */
+  /** By peer and life: the last epoch, the latest last. Bounded: of peers without a session the oldest is forgotten. */
   readonly #epochs = new Map<NodeId, { readonly creation: number; readonly epoch: number }>()
   #sorted: readonly Link[] | undefined
   #clientCount = 0
@@ -92,9 +92,17 @@ export class Sessions {
     const link = connection.become(opened, this.#edge)
     this.#links.set(link.peer, link)
     this.#sorted = undefined
-    this.#epochs.set(link.peer, { creation: link.creation, epoch: link.epoch })
+    this.#noteEpoch(link)
     this.#announce(link)
     return link
+  }
+
+  #noteEpoch({ peer, creation, epoch }: Link): void {
+    this.#epochs.delete(peer)
+    this.#epochs.set(peer, { creation, epoch })
+    if (this.#epochs.size <= 2 * this.#ground.limits.membersMax) return
+    const oldest = [...this.#epochs.keys()].find(known => !this.#links.has(known))
+    if (oldest !== undefined) this.#epochs.delete(oldest)
   }
 
   tick(nowMs: number, heartbeat: boolean): void {
