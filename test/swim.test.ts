@@ -4,6 +4,7 @@ import t from 'tap'
 import { TroupeError } from '../lib/base/errors.js'
 import { type NodeId, U48_MAX } from '../lib/base/ids.js'
 import type { DownReason, Member } from '../lib/base/member.js'
+import { Draw } from '../lib/mesh/draw.js'
 import { GossipQueue, tellings } from '../lib/mesh/gossip-queue.js'
 import { type Claim, decodePacket, encodePacket, type Packet } from '../lib/mesh/packets.js'
 import { PROFILES } from '../lib/mesh/profile.js'
@@ -816,6 +817,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   fc.record({ do: fc.constantFrom('close', 'refuse', 'open'), name }),
 )
+
+t.test('a draw: who comes back more often than it has its turn stands in the round once', async t => {
+  const draw = new Draw(new SimRandom(1))
+  const there = [A, B]
+  for (let i = 0; i < 1_000; i++) draw.join(B)
+  const drawn = Array.from({ length: 5 }, () => draw.next(there, () => true))
+  t.strictSame([...drawn.slice(1, 3)].sort(), there, 'after its one turn, all have theirs')
+  t.strictSame([...drawn.slice(3, 5)].sort(), there)
+})
 
 t.test(
   'over random claims, closings and silences: owners advance records, events alternate, nobody goes down early or returns by hearsay',

@@ -35,6 +35,7 @@ export class Draw {
 
   /** A newcomer has its turn in the round that is under way. */
   join(name: NodeId): void {
+    if (this.#round.includes(name)) return // it comes back more often than it has its turn
     this.#round.splice(this.#below(this.#round.length + 1), 0, name)
   }
 
