@@ -26,6 +26,11 @@ export class RingQueue<T> {
     return this.#first === NONE ? 0 : ((this.#tail - this.#head) & this.#mask) + 1
   }
 
+  /** How many items beyond the first there is storage for. */
+  get slots(): number {
+    return this.#buffer === undefined ? 0 : this.#mask + 1
+  }
+
   push(item: T): void {
     if (this.#first === NONE) {
       this.#first = item
