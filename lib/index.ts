@@ -77,6 +77,19 @@ export {
 } from './actor/event-manager.js'
 export type { HandlerInfo } from './actor/handler-table.js'
 export { type MultiCallOptions, type MultiReplies, multiCall } from './actor/multi-call.js'
+export {
+  type AnyProcedure,
+  defineProcedure,
+  type InputOf,
+  type OutputOf,
+  type Procedure,
+  type RemoteError,
+  type Rpc,
+  type RpcFailure,
+  type RpcMany,
+  type RpcOn,
+  type RpcResult,
+} from './actor/procedure.js'
 export { isSignal } from './actor/signals.js'
 export { type ErrorCode, TroupeError } from './base/errors.js'
 export { type NodeId, Pid, parsePid, Ref, samePid, sameRef } from './base/ids.js'
@@ -127,7 +140,15 @@ export {
 } from './machine/results.js'
 export { createNode } from './node/node.js'
 export type { NodeOptions } from './node/options.js'
-export type { DownSignal, ExitSignal, NameOnNode, Sent, TimerSignal } from './process/mail.js'
+export type {
+  DownSignal,
+  ExitSignal,
+  NameOnNode,
+  NodeDownSignal,
+  NodeUpSignal,
+  Sent,
+  TimerSignal,
+} from './process/mail.js'
 export {
   defineRegistry,
   type Held,
@@ -137,6 +158,7 @@ export {
   type RegistryOptions,
   via,
 } from './registry/registry.js'
+export { isRemoteError } from './remote/rpc.js'
 export type { ChildOutcome } from './supervisor/answers.js'
 export {
   type ApplicationPart,

@@ -17,6 +17,7 @@ import type {
   SpawnRest,
 } from '../lib/actor/define.js'
 import type { Pid, Ref } from '../lib/base/ids.js'
+import type { DownReason } from '../lib/base/member.js'
 import type { ExitReason } from '../lib/base/reasons.js'
 import type { Sent } from '../lib/process/mail.js'
 
@@ -96,6 +97,12 @@ export const cart = defineActor('cart', {
       case 'timer':
         exactly<typeof signal.ref, Ref>(true)
         exactly<typeof signal.message, unknown>(true)
+        break
+      case 'nodeup':
+        exactly<typeof signal.creation, number>(true)
+        break
+      case 'nodedown':
+        exactly<typeof signal.reason, DownReason | 'noconnection'>(true)
         break
       case 'message':
         exactly<typeof signal.message, unknown>(true)

@@ -12,7 +12,7 @@
 import { show, TroupeError } from '../base/errors.js'
 import { type Pid, samePid } from '../base/ids.js'
 import { type ExitReason, isCleanExit, thrownReason } from '../base/reasons.js'
-import { Cast, DownSignal, Encoded, ExitSignal, Mail, Request, TimerSignal } from '../process/mail.js'
+import { Cast, Encoded, ExitSignal, Mail, Request } from '../process/mail.js'
 import { Process } from '../process/process.js'
 import { exitError } from '../process/process-table.js'
 import type { Timing } from '../process/timer-heap.js'
@@ -22,6 +22,7 @@ import { ActorContext } from './context.js'
 import type { AnyActor, AnySpec, Handler } from './define.js'
 import { STOP } from './refs.js'
 import { isThenable, LATER, Promises } from './replies.js'
+import { isSignal } from './signals.js'
 import type { Awaiting } from './starter.js'
 import { answer, isInquiry, isSystemTag } from './system-requests.js'
 
@@ -130,8 +131,7 @@ export class ActorProcess extends Process {
     if (mail instanceof Cast) return this.#cast(mail)
     if (mail instanceof Encoded) return this.#encoded(mail)
     if (mail instanceof ExitSignal && this.#isParents(mail)) return this.#terminate(mail.reason)
-    if (mail instanceof ExitSignal || mail instanceof DownSignal || mail instanceof TimerSignal)
-      return this.#info(mail)
+    if (isSignal(mail)) return this.#info(mail)
     return mail instanceof TimeoutMail ? this.#timedOut(mail) : undefined
   }
 

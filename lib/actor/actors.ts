@@ -24,6 +24,8 @@ import {
   ExitSignal,
   Mail,
   type NameOnNode,
+  NodeDownSignal,
+  NodeUpSignal,
   type Sent,
   TimerSignal,
 } from '../process/mail.js'
@@ -50,12 +52,13 @@ import type {
   Via,
 } from './api.js'
 import { type Attribution, createAttribution } from './attribution.js'
+import type { Beyond } from './beyond.js'
 import { probingOf } from './debugging.js'
 import { type AnyActor, isDefinitionName, specOf } from './define.js'
 import { FunctionProcess } from './function-process.js'
 import { Handover } from './handover.js'
 import { NamedRef, PinnedRef, type RefOptions, STOP } from './refs.js'
-import { reportOf } from './shown.js'
+import { definitionOf, reportOf } from './shown.js'
 import { isAnyRef, isNameOnNode } from './speaker.js'
 import { Starter } from './starter.js'
 import { Address, shownName } from './via.js'
@@ -150,6 +153,8 @@ export class Actors {
   readonly #kinds = new WeakMap<AnyActor, ActorKind>()
   readonly #attribution: Attribution | undefined
   readonly #counts = new Map<string, number>()
+  /** Set by whoever reaches other nodes. */
+  beyond: Beyond | undefined
   crashes = 0
   /** Uses of named refs that found `nameWaitersMax` others waiting. */
   waitersRefused = 0
@@ -610,6 +615,20 @@ export class Actors {
     return removed
   }
 
+  /** For what concerns other nodes. */
+  get others(): Beyond {
+    if (this.beyond === undefined) throw new TypeError('expected a node that can have others')
+    return this.beyond
+  }
+
+  demonitorNode(owner: Process, ref: Ref, flush: boolean): boolean {
+    const removed = this.others.demonitorNode(owner, ref)
+    const isIts = (mail: unknown): boolean =>
+      (mail instanceof NodeUpSignal || mail instanceof NodeDownSignal) && mail.ref === ref
+    if (flush) while (takeOut(owner, isIts)) {}
+    return removed
+  }
+
   unlink(process: Process, pid: Pid, flush: boolean): void {
     this.table.unlink(process, pid)
     if (flush) takeOut(process, mail => mail instanceof ExitSignal && mail.pid === pid)
@@ -665,7 +684,7 @@ export class Actors {
     const { ties } = process
     return {
       pid: process.pid,
-      definition: process instanceof ActorProcess ? process.kind.def.name : undefined,
+      definition: definitionOf(process),
       names: ties?.called() ?? [],
       mailbox: process.mailbox?.length ?? 0,
       busy: process instanceof ActorProcess && process.phase === Phase.parked,
@@ -731,13 +750,14 @@ function expectTag(where: string, tag: unknown): void {
   if (typeof tag !== 'string') throw new TypeError(`${where}: tag: expected a string, got ${show(tag)}`)
 }
 
-/** Removes the first piece of mail that fits. */
-function takeOut(process: Process, fits: (mail: unknown) => boolean): void {
+/** Removes the first piece of mail that fits. False: there is none. */
+function takeOut(process: Process, fits: (mail: unknown) => boolean): boolean {
   const box = process.mailbox
-  if (box === undefined) return
+  if (box === undefined) return false
   for (let i = 0; i < box.length; i++) {
     if (!fits(box.at(i))) continue
     box.takeAt(i)
-    return
+    return true
   }
+  return false
 }

@@ -6,9 +6,18 @@ import type { NodeId, Pid, Ref } from '../base/ids.js'
 import type { DownReason, Member, MembersView } from '../base/member.js'
 import type { WaitOptions } from '../base/options.js'
 import type { ExitReason } from '../base/reasons.js'
-import type { DownSignal, ExitSignal, NameOnNode, Sent, TimerSignal } from '../process/mail.js'
+import type {
+  DownSignal,
+  ExitSignal,
+  NameOnNode,
+  NodeDownSignal,
+  NodeUpSignal,
+  Sent,
+  TimerSignal,
+} from '../process/mail.js'
 import type { Debug, MailShown, ProcessStatus } from './debug.js'
 import type { AnyActor, CallIn, CallOut, CastIn, Later, Payload, Reply, SpawnRest } from './define.js'
+import type { RpcOn } from './procedure.js'
 
 /** A place to send to. A string is a registered name: of this node first, then cluster-wide. A `Ref` is an alias. */
 export type To = Pid | AnyRef | Ref | string | NameOnNode | Via
@@ -31,6 +40,8 @@ export type Signal =
   | DownSignal
   | ExitSignal
   | TimerSignal
+  | NodeUpSignal
+  | NodeDownSignal
   | { readonly type: 'timeout' }
   | { readonly type: 'message'; readonly message: unknown }
 
@@ -141,6 +152,17 @@ export interface Speaker {
   monitor(to: Pid | string | NameOnNode | Via, options?: MonitorOptions): Ref
   /** True when it removed a live monitor. `flush` also removes its down signal from the mailbox. */
   demonitor(ref: Ref, options?: { readonly flush?: boolean }): boolean
+  /** Calls procedures of other nodes in this process's name: what its death abandons runs on. See `Node.rpc`. */
+  readonly rpc: RpcOn
+  /**
+   * One `nodedown`, when this node's session with that one is lost, behind the exits and downs of its processes; at
+   * once, with reason `'noconnection'`, when there is no session. Each call tells once. This node itself never goes.
+   */
+  monitorNode(node: string): Ref
+  /** A `nodeup` and a `nodedown` for every session from now on. Two subscriptions tell twice. */
+  monitorNodes(): Ref
+  /** Ends what `monitorNode` or `monitorNodes` began. `flush` also removes what it put into the mailbox. */
+  demonitorNode(ref: Ref, options?: { readonly flush?: boolean }): boolean
   /** A further address of this process. With `reply`, for one message only. */
   alias(options?: { readonly reply?: boolean }): Ref
   unalias(ref: Ref): boolean
@@ -396,6 +418,30 @@ export interface Node {
   update(changed: NodeDescription): void
   /** The other nodes with an open session, sorted. */
   nodes(): readonly NodeId[]
+  /**
+   * Dials a node by its address, `host:port`, or a member by its name. True when a session with it is open; false when it
+   * cannot be reached, refuses this node (the log says why) or takes longer than `timeoutMs`. A node that was reached is
+   * a member like any other. Rejects with the reason of `signal`, and then dials no more.
+   */
+  connect(to: string, options?: WaitOptions): Promise<boolean>
+  /** `'pong'` when that node is, or can be, connected, and answers within `timeoutMs`. */
+  ping(node: string, options?: WaitOptions): Promise<'pong' | 'pang'>
+  /**
+   * Ends the session with that node, at once: links, monitors and calls get `noconnection`, here and there. False when
+   * there was none. It is still a member, and like any that was lost it is dialled anew: `nodeup` follows.
+   */
+  disconnect(node: string): boolean
+  /**
+   * The procedures of a node, or of several. A handler that is running speaks for its process, other code for the node.
+   *
+   * ```ts
+   * const resize = defineProcedure('resize', async (input: { width: number }) => ({ bytes: input.width * 3 }))
+   * const node = await createNode({ name: 'a', procedures: [resize] })
+   * const { bytes } = await node.rpc('a').call(resize, { width: 640 }, { timeoutMs: 1_000 })
+   * const results = await node.rpc(['a', 'b']).multicall(resize, { width: 640 })
+   * ```
+   */
+  readonly rpc: RpcOn
 
   on<E extends keyof NodeEvents>(event: E, listener: (...args: NodeEvents[E]) => void): this
   once<E extends keyof NodeEvents>(event: E, listener: (...args: NodeEvents[E]) => void): this

@@ -10,12 +10,12 @@ export type Inspected = Pid | AnyRef | string
 
 /** One piece of mail, for people. Payloads are the values themselves, not copies: to be looked at only. */
 export interface MailShown {
-  readonly type: 'call' | 'cast' | 'message' | 'exit' | 'down' | 'timer' | 'timeout'
+  readonly type: 'call' | 'cast' | 'message' | 'exit' | 'down' | 'timer' | 'timeout' | 'nodeup' | 'nodedown'
   /** Of calls and casts. */
   readonly tag: string | undefined
   /** The caller; for exits and downs whoever ended. */
   readonly from: Pid | undefined
-  /** The payload, message, or reason. */
+  /** The payload, message, or reason; the node that came, or went and why. */
   readonly payload: unknown
 }
 

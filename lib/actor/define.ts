@@ -107,12 +107,17 @@ export function defineActor<
   return Object.freeze({ name, spec })
 }
 
-function checkSpec(name: unknown, spec: unknown): void {
-  expect('defineActor: name', name, value =>
+/** A name by which other nodes ask for code of this one. */
+export function checkDefinitionName(where: string, name: unknown): void {
+  expect(where, name, value =>
     typeof value === 'string' && NAME.test(value)
       ? undefined
       : "1 to 255 of letters, digits, '_', '.', ':', '/', '-', beginning with a letter or digit",
   )
+}
+
+function checkSpec(name: unknown, spec: unknown): void {
+  checkDefinitionName('defineActor: name', name)
   expect(`defineActor(${show(name)}): spec`, spec, isObject)
   const where = `defineActor(${show(name)})`
   for (const [key, value] of Object.entries(spec as object)) {

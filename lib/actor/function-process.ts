@@ -18,7 +18,7 @@ import { isPid, ProcessSpeaker } from './speaker.js'
 import { answer, isSystemTag } from './system-requests.js'
 
 /** Unwinds the function of a process that exits by `self.exit(reason)`. */
-class Unwind {
+export class Unwind {
   readonly reason: ExitReason
 
   constructor(reason: ExitReason) {
@@ -51,13 +51,16 @@ export class FunctionProcess extends Process {
   readonly #promises = new Promises()
   /** Who spawned it with a link. */
   parent: Pid | undefined = undefined
+  /** What it is called among definitions, where it runs more than a function of the moment. */
+  readonly definition: string | undefined
   /** The message that it took last. */
   last: unknown = undefined
 
-  constructor(pid: Pid, actors: Actors, fn: (self: Self) => unknown) {
+  constructor(pid: Pid, actors: Actors, fn: (self: Self) => unknown, definition?: string) {
     super(pid)
     this.actors = actors
     this.#fn = fn
+    this.definition = definition
   }
 
   override get hasMail(): boolean {
@@ -252,8 +255,13 @@ export class FunctionProcess extends Process {
       reason = error instanceof Unwind ? error.reason : thrownReason(error)
     }
     if (this.dead) return
-    if (!isCleanExit(reason)) this.actors.crashed(this, reason)
+    if (!isCleanExit(reason) && !this.told(reason)) this.actors.crashed(this, reason)
     this.actors.table.die(this, reason)
+  }
+
+  /** Whether somebody knows already that it ends like this, so that nobody needs to be told by a report. */
+  protected told(_reason: ExitReason): boolean {
+    return false
   }
 }
 

@@ -1,13 +1,24 @@
 /** Mail, states and crashes in the form in which people are shown them. */
 import { show } from '../base/errors.js'
 import type { ExitReason } from '../base/reasons.js'
-import { Cast, DownSignal, Encoded, ExitSignal, Mail, Request, TimerSignal } from '../process/mail.js'
+import {
+  Cast,
+  DownSignal,
+  Encoded,
+  ExitSignal,
+  Mail,
+  NodeDownSignal,
+  NodeUpSignal,
+  Request,
+  TimerSignal,
+} from '../process/mail.js'
 import type { Process } from '../process/process.js'
 import { BEGINNING } from '../process/scheduler.js'
 import { ActorProcess, TimeoutMail } from './actor-process.js'
 import type { CrashReport, Overrun } from './api.js'
 import type { MailShown } from './debug.js'
 import { FunctionProcess } from './function-process.js'
+import { isSignal } from './signals.js'
 
 export function mailShown(mail: unknown): MailShown {
   const shown = { tag: undefined, from: undefined, payload: undefined }
@@ -18,6 +29,9 @@ export function mailShown(mail: unknown): MailShown {
   if (mail instanceof DownSignal) return { ...shown, type: 'down', from: mail.pid, payload: mail.reason }
   if (mail instanceof TimerSignal) return { ...shown, type: 'timer', payload: mail.message }
   if (mail instanceof TimeoutMail) return { ...shown, type: 'timeout' }
+  if (mail instanceof NodeUpSignal) return { ...shown, type: 'nodeup', payload: mail.node }
+  if (mail instanceof NodeDownSignal)
+    return { ...shown, type: 'nodedown', payload: `${mail.node}: ${mail.reason}` }
   if (!isEvent(mail)) return { ...shown, type: 'message', payload: opened(mail) }
   const [word = ''] = mail.key.split(' ')
   const type = word === 'call' || word === 'cast' ? word : /timeout$/i.test(word) ? 'timeout' : 'message'
@@ -57,14 +71,23 @@ export function contentOf(mail: unknown): unknown {
     : mailShown(mail).payload
 }
 
+/** What its process runs: an actor's definition, or a procedure. Undefined for any other process function. */
+export const definitionOf = (process: Process): string | undefined =>
+  process instanceof ActorProcess
+    ? process.kind.def.name
+    : process instanceof FunctionProcess
+      ? process.definition
+      : undefined
+
 /** `mail` is what it was handling, or `BEGINNING`. */
 export function overrunOf(process: Process, mail: unknown, ms: number): Overrun {
   const isActor = process instanceof ActorProcess
+  const definition = definitionOf(process)
   const { type, tag } = mail === BEGINNING ? { type: 'init' as const, tag: undefined } : mailShown(mail)
   return {
     pid: process.pid,
     name: process.ties?.called()[0],
-    definition: isActor ? process.kind.def.name : undefined,
+    definition,
     // A process function chooses its mail, and what it had chosen is not known.
     type: isActor ? type : undefined,
     tag: isActor ? tag : undefined,
@@ -81,9 +104,10 @@ export function reportOf(process: Process, reason: ExitReason): CrashReport {
         ? process.last
         : undefined
   const { type, tag, payload } = mailShown(mail)
-  const lastMessage = type === 'exit' || type === 'down' || type === 'timer' ? mail : payload
+  const lastMessage = isSignal(mail) ? mail : payload
   const said = { ...base, tag, lastMessage: mail instanceof TimeoutMail ? { type } : lastMessage }
-  if (!(process instanceof ActorProcess)) return { ...said, definition: undefined, state: undefined }
+  if (!(process instanceof ActorProcess))
+    return { ...said, definition: definitionOf(process), state: undefined }
   // Before `init` is over, what stands in its place are the arguments: no state, and nothing that `inspect` knows.
   const state = process.starter === undefined ? process.kind.shown(process.state) : undefined
   return { ...said, definition: process.kind.def.name, state }

@@ -3,7 +3,7 @@
  * handler that was waiting when its process died has no further effect.
  */
 
-import { Pid, type Ref } from '../base/ids.js'
+import { Pid, parseNodeId, type Ref } from '../base/ids.js'
 import { checkOptions, expect, isBoolean, isMs, isObject, oneOf } from '../base/options.js'
 import type { ExitReason } from '../base/reasons.js'
 import type { NameOnNode, Sent } from '../process/mail.js'
@@ -24,6 +24,7 @@ import type {
 } from './api.js'
 import type { AnyActor, SpawnRest } from './define.js'
 import { type Inside, kInside } from './inside.js'
+import type { Rpc, RpcMany } from './procedure.js'
 import { boundTo, typed, type UntypedRef } from './refs.js'
 
 const FLUSH = { flush: isBoolean }
@@ -135,6 +136,25 @@ export abstract class ProcessSpeaker<P extends Process> implements Speaker {
   demonitor(ref: Ref, options?: { readonly flush?: boolean }): boolean {
     checkOptions('demonitor', options, FLUSH)
     return this.alive().demonitor(this.process, ref, options?.flush === true)
+  }
+
+  rpc(on: string): Rpc
+  rpc(on: readonly string[]): RpcMany
+  rpc(on: string | readonly string[]): Rpc & RpcMany {
+    return this.alive().others.rpc(this.process, on)
+  }
+
+  monitorNode(node: string): Ref {
+    return this.alive().others.monitorNode(this.process, parseNodeId(node))
+  }
+
+  monitorNodes(): Ref {
+    return this.alive().others.monitorNodes(this.process)
+  }
+
+  demonitorNode(ref: Ref, options?: { readonly flush?: boolean }): boolean {
+    checkOptions('demonitorNode', options, FLUSH)
+    return this.alive().demonitorNode(this.process, ref, options?.flush === true)
   }
 
   alias(options?: { readonly reply?: boolean }): Ref {

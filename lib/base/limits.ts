@@ -17,6 +17,8 @@ export interface Limits {
   readonly nameWaitersMax: number
   /** Results of one ordered stream that wait for that of an earlier item. Full: no further item is started. */
   readonly streamResultsMax: number
+  /** Procedures that run on one node, for whomever. Full: calls reject with `ERR_BUSY`, casts are dead letters. */
+  readonly proceduresMax: number
   /** Threads of one node that run functions. Full: `runInWorker` rejects with `ERR_BUSY`. */
   readonly threadsMax: number
   /** Names, cluster-wide, held by processes of one node. Full: registration is refused. */
@@ -80,6 +82,7 @@ export const LIMITS: Limits = Object.freeze({
   pendingCallsMax: 1_048_576,
   nameWaitersMax: 1_024,
   streamResultsMax: 65_536,
+  proceduresMax: 16_384,
   threadsMax: 64,
   namesMax: 262_144,
   registryEntriesMax: 1_048_576,
@@ -125,5 +128,7 @@ export const TRACE_EVENTS = 1_000
 export const TRACE_EVENTS_MAX = 1_000_000
 /** Longest wait that can be asked for: 2⁴⁸ ms are some 9,000 years; anything longer is a mistake. */
 export const WAIT_MS_MAX = 2 ** 48
+/** Procedures that one node lists. More: refused at `createNode`. */
+export const PROCEDURES_LISTED_MAX = 65_536
 /** Partitions under one name. More: refused at the call. */
 export const PARTITIONS_MAX = 65_536

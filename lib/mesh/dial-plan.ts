@@ -4,6 +4,7 @@
  *   gone member   0.1 s, doubling to 2 s; after ten minutes to 10 s; for a day
  *   introduced    0.1 s, doubling to 30 s; forgotten after ten minutes
  *   seed          0.1 s, doubling to 30 s; for ever
+ *   asked         once
  *
  * Delays are jittered. The first dial of an entry goes out at once, all further ones share ten a second, so that
  * invented members cannot turn this node against others.
@@ -21,7 +22,7 @@ const DIALS_PER_S = 10
 
 export interface Target {
   readonly key: string
-  readonly kind: 'seed' | 'introduced' | 'gone'
+  readonly kind: 'seed' | 'introduced' | 'gone' | 'asked'
   /** Undefined for a seed: the challenge will say. */
   readonly name: NodeId | undefined
   readonly address: Address
@@ -66,6 +67,13 @@ export class DialPlan {
     return true
   }
 
+  /** As `want`, but an entry that is there stays what it is, and is due. */
+  now(target: Target, nowMs: number): void {
+    const known = this.#entries.get(target.key)
+    if (known === undefined) this.want(target, nowMs)
+    else if (!known.busy) known.dueMs = nowMs
+  }
+
   has(key: string): boolean {
     return this.#entries.has(key)
   }
@@ -94,6 +102,10 @@ export class DialPlan {
     const entry = this.#entries.get(key)
     if (entry === undefined) return
     const ageMs = nowMs - entry.sinceMs
+    if (entry.kind === 'asked') {
+      this.#entries.delete(key)
+      return
+    }
     if (ageMs > (entry.kind === 'gone' ? DAY_MS : TEN_MINUTES_MS) && entry.kind !== 'seed') {
       this.#entries.delete(key)
       return

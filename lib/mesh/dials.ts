@@ -9,6 +9,7 @@ import { TroupeError } from '../base/errors.js'
 import type { NodeId } from '../base/ids.js'
 import type { Address, DialResult, Timer } from '../base/runtime.js'
 import { FrameType } from '../wire/frame.js'
+import type { Connecting } from './connecting.js'
 import { Connection, type ConnectionOwner } from './connection.js'
 import { DialPlan, type Target } from './dial-plan.js'
 import type { Ground } from './ground.js'
@@ -32,6 +33,7 @@ export interface DialsOwner {
   readonly claim: (epoch: number) => Claim
   /** `introduced`: others know it already. */
   readonly opened: (connection: Connection, opened: Opened, introduced: boolean) => void
+  readonly connecting: Connecting
   /** Nobody listens where that member said it would. */
   readonly refused: (name: NodeId) => void
   /** A seed refuses this node, and trying again will not help. */
@@ -74,13 +76,20 @@ export class Dials {
   }
 
   /** True when that node is dialled, now or later. */
-  wants(name: NodeId): boolean {
+  wants(name: string): boolean {
     return this.#plan.has(name)
   }
 
   want(target: Target): void {
     if (this.#stopped) return
     this.#plan.want(target, this.#ground.runtime.clock.now())
+    this.#soon()
+  }
+
+  /** Dials that target now: as the entry that it has already, else once. */
+  now(target: Target): void {
+    if (this.#stopped) return
+    this.#plan.now(target, this.#ground.runtime.clock.now())
     this.#soon()
   }
 
@@ -135,7 +144,7 @@ export class Dials {
       return true
     }
     this.#complain(dial, refused, connection)
-    this.#failed(dial, false)
+    this.#failed(dial, false, refused.code === Refusal.superseded)
     return true
   }
 
@@ -196,11 +205,11 @@ export class Dials {
   }
 
   /** It failed by itself: the next one is planned, and whoever waited for this one is told. */
-  #failed(dial: Dial, refused: boolean): void {
+  #failed(dial: Dial, refused: boolean, superseded = false): void {
     const { target } = dial
     this.#drop(dial)
     this.#backOff(target)
-    this.#joining?.tried(target.key, dial.peer, true)
+    this.#tried(target.key, dial.peer, !superseded)
     if (refused && target.name !== undefined) this.#owner.refused(target.name)
     this.#soon()
   }
@@ -224,7 +233,7 @@ export class Dials {
   #dropDone(dial: Dial): void {
     this.#drop(dial)
     this.#plan.forget(dial.target.key)
-    this.#joining?.tried(dial.target.key, dial.peer, false)
+    this.#tried(dial.target.key, dial.peer, false)
   }
 
   #onChallenge(dial: Dial, connection: Connection, step: Step): void {
@@ -235,12 +244,12 @@ export class Dials {
     if (peer === self && creation === own) {
       this.#drop(dial)
       this.#plan.forget(key)
-      this.#joining?.tried(key, undefined, true)
+      this.#tried(key, undefined, true)
       return
     }
     if (name !== undefined && name !== peer) return this.#failed(dial, false) // somebody else lives there now
     dial.peer = peer
-    this.#joining?.reached(key, peer)
+    this.#reached(key, peer)
     if (this.#sessions.get(peer)?.creation === creation) return this.#dropDone(dial)
     const other = this.#to(peer, dial)
     if (other?.dialler.committed) return this.#dropDone(dial)
@@ -257,7 +266,7 @@ export class Dials {
     this.#dialOf.delete(connection)
     this.#plan.forget(dial.target.key)
     this.#owner.opened(connection, step.opened, dial.target.kind === 'introduced')
-    this.#joining?.tried(dial.target.key, dial.peer, false)
+    this.#tried(dial.target.key, dial.peer, false)
   }
 
   #to(peer: NodeId, except: Dial | undefined): Dial | undefined {
@@ -270,6 +279,16 @@ export class Dials {
     this.#complain(dial, step.refused, connection)
     connection.refuse(step.refused)
     this.#failed(dial, false)
+  }
+
+  #reached(key: string, peer: NodeId): void {
+    this.#joining?.reached(key, peer)
+    this.#owner.connecting.reached(key, peer)
+  }
+
+  #tried(key: string, peer: NodeId | undefined, failed: boolean): void {
+    this.#joining?.tried(key, peer, failed)
+    this.#owner.connecting.tried(key, failed)
   }
 
   /** A refusal that is a matter of configuration ends the joining. */

@@ -18,6 +18,7 @@ import type { DownReason, Member, MembersView } from '../base/member.js'
 import type { Address, Listener, Runtime, Stream } from '../base/runtime.js'
 import { WIRE_VERSION } from '../wire/frame.js'
 import { Announcer } from './announcer.js'
+import { Connecting } from './connecting.js'
 import type { Connection, ConnectionOwner } from './connection.js'
 import { Dials } from './dials.js'
 import { META_BYTES_MAX } from './fields.js'
@@ -25,11 +26,11 @@ import { Gossip } from './gossip.js'
 import { Greeters } from './greeters.js'
 import { type Ground, Notes } from './ground.js'
 import { type Claim, type Cluster, type Greeting, keysOf, NONCE_BYTES, type Opened } from './handshake.js'
-import { Joining } from './joining.js'
+import { Joining, seedKey } from './joining.js'
 import type { Link } from './link.js'
 import type { Described, Mesh, MeshListener, Session } from './mesh.js'
 import { PROFILES, type ProfileName } from './profile.js'
-import { Sessions } from './sessions.js'
+import { ASKED, Sessions } from './sessions.js'
 import { Swim } from './swim.js'
 
 /** Joining ends after this even when a seed neither answers nor fails. */
@@ -115,6 +116,8 @@ class FullMesh implements Mesh {
   readonly #gossip: Gossip
   readonly #dials: Dials
   readonly #greeters: Greeters
+  readonly #connecting = new Connecting(peer => this.#sessions.get(peer) !== undefined)
+  #gossiping = false
   #joining: Joining | undefined
   #listener: Listener | undefined
   #phase: 'new' | 'started' | 'stopped' = 'new'
@@ -161,6 +164,7 @@ class FullMesh implements Mesh {
     this.#dials = new Dials(this.#ground, this.#sessions, {
       ...shared,
       opened: (connection, opened, introduced) => this.#opened(connection, opened, introduced),
+      connecting: this.#connecting,
       refused: name => this.#gossip.refused(name),
       misfit: error => this.#fail(error),
     })
@@ -200,8 +204,32 @@ class FullMesh implements Mesh {
     const { listen, seeds = [] } = this.#options
     if (listen !== undefined) await this.#listen(listen)
     if (listen === undefined && seeds.length === 0) return
-    this.#gossip.start()
+    this.#startGossip()
     if (seeds.length > 0) await this.#join(seeds)
+  }
+
+  connect(to: NodeId | Address, done: (connected: boolean) => void): () => void {
+    const later = (connected: boolean): void => this.#announcer.say(() => done(connected))
+    const name = typeof to === 'string' ? to : undefined
+    const known = name === undefined || name === this.self ? undefined : this.#swim.get(name)?.address
+    const address = typeof to === 'string' ? known : to
+    const connected = name === this.self || (name !== undefined && this.#sessions.get(name) !== undefined)
+    if (connected || address === undefined || address.port === 0 || this.#phase !== 'started') {
+      later(connected)
+      return () => {}
+    }
+    this.#startGossip()
+    const seed = seedKey(address)
+    const key = name ?? (this.#dials.wants(seed) ? seed : `asked ${address.host}:${address.port}`)
+    const withdraw = this.#connecting.ask(key, name, later)
+    this.#dials.now({ key, kind: 'asked', name, address })
+    return withdraw
+  }
+
+  disconnect(node: NodeId): boolean {
+    const link = this.#sessions.get(node)
+    link?.fail('disconnect', ASKED)
+    return link !== undefined
   }
 
   async stop({ timeoutMs }: { readonly timeoutMs: number }): Promise<void> {
@@ -209,6 +237,7 @@ class FullMesh implements Mesh {
     this.#phase = 'stopped'
     this.#fail(new TroupeError('ERR_STOPPED', 'start: the mesh was stopped'))
     this.#gossip.stop()
+    this.#connecting.stop()
     this.#dials.stop()
     this.#greeters.stop()
     await this.#sessions.leave(timeoutMs)
@@ -232,6 +261,12 @@ class FullMesh implements Mesh {
       queuedBytes,
       refusedFull: refused + (counters['refusedFull'] ?? 0),
     }
+  }
+
+  /** A node that stands alone has nobody to speak to, until it is asked to connect. */
+  #startGossip(): void {
+    if (!this.#gossiping) this.#gossip.start()
+    this.#gossiping = true
   }
 
   async #listen(address: Address): Promise<void> {
@@ -298,6 +333,7 @@ class FullMesh implements Mesh {
     const link = this.#sessions.open(connection, opened)
     this.#dials.forget(link.peer)
     this.#gossip.opened(link, opened.record!, introduced)
+    this.#connecting.opened(link.peer)
   }
 
   #introduced(record: Member): void {

@@ -119,6 +119,13 @@ export interface Mesh {
   session(node: NodeId): Session | undefined
   /** Open sessions with members, sorted by peer. */
   sessions(): readonly Session[]
+  /**
+   * Calls back once: true when a session with that member, or with whoever answers there, is open, and was announced;
+   * false when one dial failed, or nobody is known by that name. Returns what withdraws the question.
+   */
+  connect(to: NodeId | Address, done: (connected: boolean) => void): () => void
+  /** Ends the session with that member, which is dialled anew. False: there is none. */
+  disconnect(node: NodeId): boolean
   /** Changes this node's record, here at once, and everywhere as the news spreads. Throws `RangeError`. */
   update(changed: Described): void
   /** Says goodbye, waits at most `timeoutMs` until it is written, closes everything. */

@@ -12,6 +12,9 @@ import type { Link, LinkEdge } from './link.js'
 import type { Session } from './mesh.js'
 import { Silence } from './silence.js'
 
+/** Why a session ended that nothing was wrong with. */
+export const ASKED = 'it was asked for'
+
 export interface SessionsOwner {
   /** Any bytes of a member came. */
   heard(link: Link): void
@@ -166,7 +169,7 @@ export class Sessions {
     notes.count(`sessionsClosed.${reason}`)
     notes.count('refusedFull', link.refused)
     const failed = reason === 'protocol' || reason === 'overloaded'
-    if (failed || (reason === 'disconnect' && !this.#stopped))
+    if (failed || (reason === 'disconnect' && why !== ASKED && !this.#stopped))
       notes.warn(`session with ${link.peer} ended: ${why}`)
     this.#announcer.tell(listener => listener.sessionDown?.(link, reason))
     if (this.#clients.delete(link.peer)) {

@@ -29,12 +29,13 @@ import type { Debug } from '../actor/debug.js'
 import { Debugging } from '../actor/debugging.js'
 import type { AnyActor, SpawnRest } from '../actor/define.js'
 import { type Inside, kInside } from '../actor/inside.js'
+import type { Rpc, RpcMany } from '../actor/procedure.js'
 import { refExtensions } from '../actor/ref-extensions.js'
 import { STOP, typed } from '../actor/refs.js'
 import { overrunOf } from '../actor/shown.js'
 import { show, TroupeError } from '../base/errors.js'
 import { IdSpace } from '../base/id-space.js'
-import type { NodeId, Pid } from '../base/ids.js'
+import { type NodeId, type Pid, parseNodeId } from '../base/ids.js'
 import { type Logger, SILENT } from '../base/log.js'
 import type { DownReason, Member, MembersView } from '../base/member.js'
 import { checkOptions, isMs, oneOf, timeoutOf, WAIT_CHECKS, type WaitOptions } from '../base/options.js'
@@ -50,7 +51,10 @@ import type { Mesh, MeshListener, Session } from '../mesh/mesh.js'
 import { checkName } from '../process/local-names.js'
 import { Encoded, type Sent } from '../process/mail.js'
 import type { Recipient } from '../process/process-table.js'
+import { NodeMonitors } from '../remote/node-monitors.js'
+import { Procedures } from '../remote/procedures.js'
 import { createRemote, type Remoting } from '../remote/remote.js'
+import { ping as pingOf, type RpcEdge, rpcOn } from '../remote/rpc.js'
 import { createRealRuntime } from '../runtime/real-runtime.js'
 import { isSupervisor } from '../supervisor/child-spec.js'
 import type { Codec } from '../wire/codec.js'
@@ -59,6 +63,7 @@ import { ClientRequests } from './client-requests.js'
 import { Events } from './events.js'
 import { freeze } from './freeze.js'
 import { type CheckedOptions, checkDescription, checkNodeOptions, type NodeOptions } from './options.js'
+import { connect, ping } from './reach.js'
 import { recordDied, recordEvent, recordSignal } from './recording.js'
 import { guarded, Reports, standardLogger } from './reports.js'
 import { treeOf } from './tree.js'
@@ -112,6 +117,8 @@ class TroupeNode implements Node {
   readonly #actors: Actors
   readonly #codec: Codec
   readonly #remote: Remoting
+  readonly #procedures: Procedures
+  readonly #nodeMonitors: NodeMonitors
   readonly #cluster: Cluster
   readonly #coord: Slots
   readonly #clients: ClientRequests
@@ -179,6 +186,8 @@ class TroupeNode implements Node {
     })
     this.debug = new Debugging(this.#actors, pid => this.#cluster.namesOf(pid))
     this.#codec = createCodec({ limits, ids, extensions: refExtensions(this.#actors) })
+    this.#procedures = new Procedures(this.#actors, options.procedures)
+    this.#nodeMonitors = new NodeMonitors(this.#actors.table)
     this.#remote = createRemote({
       runtime,
       ids,
@@ -186,9 +195,16 @@ class TroupeNode implements Node {
       limits,
       local: this.#actors.table.local,
       spawner: { spawn: order => this.#cluster.host(order) },
+      procedures: this.#procedures,
       deadLetter: (to, message, why) => this.#actors.table.deadLetter(to, message, why),
     })
     this.#actors.table.remote = this.#remote
+    this.#actors.beyond = {
+      rpc: (speaker, on) => rpcOn(this.#rpcEdge, speaker, on),
+      monitorNode: (owner, node) => this.#nodeMonitors.monitor(owner, node),
+      monitorNodes: owner => this.#nodeMonitors.monitorAll(owner),
+      demonitorNode: (owner, ref) => this.#nodeMonitors.remove(owner, ref),
+    }
     this.#coord = new Slots({
       runtime,
       self: { node: name, creation },
@@ -234,8 +250,8 @@ class TroupeNode implements Node {
         meta: options.meta,
         profile: options.profile,
       },
-      // In this order: exits and downs, then names, then events.
-      [this.#remote, this.#coord, this.#clients, this.#listener()],
+      // In this order: exits and downs, then names, then signals and events of nodes.
+      [this.#remote, this.#coord, this.#clients, this.#nodeMonitors, this.#listener()],
     )
     this.#cluster.attach({
       actors: this.#actors,
@@ -406,6 +422,35 @@ class TroupeNode implements Node {
     return this.#mesh.sessions().map(session => session.peer)
   }
 
+  connect(to: string, options?: WaitOptions): Promise<boolean> {
+    this.#running('connect')
+    checkOptions('connect', options, WAIT_CHECKS)
+    return connect(this.#mesh, this.#runtime.clock, to, options)
+  }
+
+  ping(node: string, options?: WaitOptions): Promise<'pong' | 'pang'> {
+    this.#running('ping')
+    checkOptions('ping', options, WAIT_CHECKS)
+    const name = parseNodeId(node)
+    return ping(this.#mesh, this.#runtime.clock, name, options, left => pingOf(this.#rpcEdge, name, left))
+  }
+
+  disconnect(node: string): boolean {
+    this.#running('disconnect')
+    return this.#mesh.disconnect(parseNodeId(node))
+  }
+
+  rpc(on: string): Rpc
+  rpc(on: readonly string[]): RpcMany
+  rpc(on: string | readonly string[]): Rpc & RpcMany {
+    this.#running('rpc')
+    return rpcOn(this.#rpcEdge, undefined, on)
+  }
+
+  get #rpcEdge(): RpcEdge {
+    return { actors: this.#actors, host: this.#procedures, remote: this.#remote }
+  }
+
   on<E extends keyof NodeEvents>(event: E, listener: (...args: NodeEvents[E]) => void): this {
     this.#events.on(event, listener)
     return this
@@ -426,6 +471,8 @@ class TroupeNode implements Node {
     const rooms = {
       mesh: this.#mesh.stats(),
       remote: this.#remote.stats(),
+      rpc: this.#procedures.stats(),
+      nodes: { monitors: this.#nodeMonitors.size },
       slots: this.#coord.stats(),
       cluster: this.#cluster.stats(),
       clients: this.#clients.stats(),
@@ -460,6 +507,7 @@ class TroupeNode implements Node {
 
   async #stop(drainMs: number): Promise<void> {
     this.#state = 'stopping'
+    this.#procedures.stopping()
     await this.#until(() => this.#actors.table.scheduler.queued === 0 && !this.#anyBusy(), drainMs)
     this.#cluster.stopping()
     this.#endAll(drainMs)
@@ -488,6 +536,7 @@ class TroupeNode implements Node {
   }
 
   #anyBusy(): boolean {
+    if (this.#procedures.running > 0) return true
     for (const process of this.#actors.table.all()) if (process.hasMail) return true
     return false
   }

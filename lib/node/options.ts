@@ -1,8 +1,9 @@
 import type { NodeDescription } from '../actor/api.js'
 import type { AnyActor } from '../actor/define.js'
+import { type AnyProcedure, isProcedure } from '../actor/procedure.js'
 import { show } from '../base/errors.js'
 import { type NodeId, parseNodeId } from '../base/ids.js'
-import { LIMITS, type Limits } from '../base/limits.js'
+import { LIMITS, type Limits, PROCEDURES_LISTED_MAX } from '../base/limits.js'
 import type { Logger } from '../base/log.js'
 import {
   arrayOf,
@@ -38,6 +39,8 @@ export interface NodeOptions {
   readonly insecure?: boolean | undefined
   /** What other nodes, and the command line, may spawn here. */
   readonly actors?: readonly AnyActor[] | undefined
+  /** What other nodes may call here: see `node.rpc`. */
+  readonly procedures?: readonly AnyProcedure[] | undefined
   /** Seen by every member, who can place processes by them. `node.update` changes them. */
   readonly tags?: readonly string[] | undefined
   /** At most 512 bytes as JSON, seen by every member. `node.update` changes it. */
@@ -77,6 +80,7 @@ export interface CheckedOptions {
   readonly seeds: readonly Address[]
   readonly secrets: readonly string[]
   readonly actors: ReadonlyMap<string, AnyActor>
+  readonly procedures: ReadonlyMap<string, AnyProcedure>
   readonly tags: readonly string[]
   readonly meta: Readonly<Record<string, string>>
   readonly profile: 'local' | 'lan'
@@ -135,6 +139,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   secret: () => undefined,
   insecure: isBoolean,
   actors: arrayOf(isDefinition),
+  procedures: arrayOf(value => (isProcedure(value) ? undefined : 'what defineProcedure returned')),
   tags: arrayOf(isLabel),
   meta: isObject,
   profile: oneOf('local', 'lan'),
@@ -169,7 +174,8 @@ export function checkNodeOptions(given: NodeOptions, runtime: Runtime): CheckedO
     listen: listenOf(given, seeds.length > 0),
     seeds,
     secrets: secretsOf(given.secret),
-    actors: actorsOf(given.actors ?? []),
+    actors: byName('actors', 'what is spawned', given.actors ?? []),
+    procedures: byName('procedures', 'what is called', listed(given.procedures ?? [])),
     tags: tagsOf('createNode', given.tags ?? []),
     meta: metaOf('createNode', given.meta ?? {}),
     profile: given.profile ?? 'lan',
@@ -247,18 +253,29 @@ function secretsOf(given: NodeOptions['secret']): readonly string[] {
   return secrets as readonly string[]
 }
 
-function actorsOf(actors: readonly AnyActor[]): ReadonlyMap<string, AnyActor> {
-  const byName = new Map<string, AnyActor>()
-  for (const def of actors) {
-    const known = byName.get(def.name)
+function byName<T extends { readonly name: string }>(
+  option: string,
+  decides: string,
+  given: readonly T[],
+): ReadonlyMap<string, T> {
+  const named = new Map<string, T>()
+  for (const def of given) {
+    const known = named.get(def.name)
     if (known !== undefined && known !== def) {
       throw new TypeError(
-        `createNode: actors: two definitions are named ${show(def.name)}; a name decides what is spawned`,
+        `createNode: ${option}: two definitions are named ${show(def.name)}; a name decides ${decides}`,
       )
     }
-    byName.set(def.name, def)
+    named.set(def.name, def)
   }
-  return byName
+  return named
+}
+
+function listed(procedures: readonly AnyProcedure[]): readonly AnyProcedure[] {
+  if (procedures.length <= PROCEDURES_LISTED_MAX) return procedures
+  throw new RangeError(
+    `createNode: procedures: expected at most ${PROCEDURES_LISTED_MAX}, got ${procedures.length}`,
+  )
 }
 
 /** What `update` is given: throws as `createNode` does. */

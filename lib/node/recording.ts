@@ -3,7 +3,7 @@
  * durations, no messages of errors; a reason that is no word is told by its kind.
  */
 import type { ExitReason } from '../base/reasons.js'
-import { DownSignal, ExitSignal, type Mail } from '../process/mail.js'
+import { DownSignal, ExitSignal, type Mail, NodeDownSignal, NodeUpSignal } from '../process/mail.js'
 
 export type Recording = (kind: string, ids: string) => void
 
@@ -15,6 +15,9 @@ export function recordSignal(record: Recording, pid: unknown, signal: Mail): voi
   if (signal instanceof ExitSignal) record('exit', `${pid} of ${signal.pid} ${word(signal.reason)}`)
   else if (signal instanceof DownSignal)
     record('down', `${pid} of ${signal.pid} ${signal.ref} ${word(signal.reason)}`)
+  else if (signal instanceof NodeUpSignal) record('told up', `${pid} of ${signal.node} ${signal.creation}`)
+  else if (signal instanceof NodeDownSignal)
+    record('told down', `${pid} of ${signal.node} ${signal.creation} ${signal.reason}`)
 }
 
 /** One event of `node.on`: whom it is about. */

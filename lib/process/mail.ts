@@ -5,7 +5,8 @@
  */
 
 import type { TroupeError } from '../base/errors.js'
-import type { Pid, Ref } from '../base/ids.js'
+import type { NodeId, Pid, Ref } from '../base/ids.js'
+import type { DownReason } from '../base/member.js'
 import type { ExitReason } from '../base/reasons.js'
 
 /** `'busy'`: accepted, but the way there is filling up. `'full'`: refused and counted. */
@@ -113,6 +114,42 @@ export class DownSignal extends Mail {
     this.reason = reason
     this.target = target
     this.tag = tag
+  }
+}
+
+/** Told to those who monitor nodes: a session with `node` is open. Ahead of everything that comes over it. */
+export class NodeUpSignal extends Mail {
+  readonly type = 'nodeup'
+  /** What `monitorNodes` returned. */
+  readonly ref: Ref
+  readonly node: NodeId
+  readonly creation: number
+
+  constructor(ref: Ref, node: NodeId, creation: number) {
+    super()
+    this.ref = ref
+    this.node = node
+    this.creation = creation
+  }
+}
+
+/** Told to those who monitor a node, or all: behind the exits and downs of everybody there. */
+export class NodeDownSignal extends Mail {
+  readonly type = 'nodedown'
+  /** What `monitorNode` or `monitorNodes` returned. */
+  readonly ref: Ref
+  readonly node: NodeId
+  /** Undefined when there was no session. */
+  readonly creation: number | undefined
+  /** `'disconnect'` when this node ended it, `'noconnection'` when there was no session. */
+  readonly reason: DownReason | 'noconnection'
+
+  constructor(ref: Ref, node: NodeId, creation: number | undefined, reason: DownReason | 'noconnection') {
+    super()
+    this.ref = ref
+    this.node = node
+    this.creation = creation
+    this.reason = reason
   }
 }
 

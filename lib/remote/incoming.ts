@@ -11,6 +11,7 @@ import { Body, RemoteRequest } from './body.js'
 import type { Hosts } from './hosts.js'
 import { after, exactly, malformed, need, readText, readU48, TagReader, textEnd } from './layout.js'
 import type { Peer, Shared } from './peer.js'
+import type { ProcedureHost } from './procedures.js'
 
 export type DeadLetter = (to: Pid | NameOnNode, message: unknown, why: 'noproc' | 'noconnection') => void
 
@@ -28,6 +29,7 @@ export class Incoming {
   readonly #shared: Shared
   readonly #hosts: Hosts
   readonly #asks: Asks
+  readonly #procedures: ProcedureHost
   readonly #deadLetter: DeadLetter
   readonly #tags = new TagReader()
   /** Bodies that may still wait in the chunk they came in, by chunk. */
@@ -35,10 +37,11 @@ export class Incoming {
   #chunk: Buffer | undefined
   #chunks = 0
 
-  constructor(shared: Shared, hosts: Hosts, asks: Asks, deadLetter: DeadLetter) {
+  constructor(shared: Shared, hosts: Hosts, asks: Asks, procedures: ProcedureHost, deadLetter: DeadLetter) {
     this.#shared = shared
     this.#hosts = hosts
     this.#asks = asks
+    this.#procedures = procedures
     this.#deadLetter = deadLetter
   }
 
@@ -62,6 +65,9 @@ export class Incoming {
         return
       case FrameType.named:
         this.#named(peer, { buffer, end, raw }, start)
+        return
+      case FrameType.procedure:
+        this.#procedure(peer, { buffer, end, raw }, start)
         return
       default:
         this.#shared.counts.signalsIn += 1
@@ -255,6 +261,12 @@ export class Incoming {
         local.down(watch.watcher.serial, watch.ref, pid, reasons.decode(buffer, after(at, 2), end))
         return
       }
+      case FrameType.procedureAbort: {
+        exactly(after(at, 2), end)
+        const pid = peer.procedures.get(readU48(buffer, after(at, 1)))
+        if (pid !== undefined) this.#procedures.abort(peer.pid(readU48(buffer, at)), pid)
+        return
+      }
       case FrameType.spawn:
         this.#spawn(peer, bytes, at)
         return
@@ -295,6 +307,24 @@ export class Incoming {
   #crowded(peer: Peer): boolean {
     if (peer.crowded) this.#shared.counts.entriesRefused += 1
     return peer.crowded
+  }
+
+  #procedure(peer: Peer, { buffer, end, raw }: Bytes, at: number): void {
+    const name = after(at, 2)
+    const input = textEnd(buffer, name, end)
+    const [caller, id] = [readU48(buffer, at), readU48(buffer, after(at, 1))]
+    if (peer.procedures.has(id)) throw malformed()
+    const tag = this.#tags.read(buffer, name, input)
+    const body = this.#body(raw, buffer, input, end)
+    if (id === 0) {
+      this.#shared.counts.messagesIn += 1
+      this.#procedures.run(tag, body, undefined, undefined)
+      return
+    }
+    this.#shared.counts.requestsIn += 1
+    const ask = (callee: number): Request => new RemoteRequest(peer, id, peer.pid(caller), callee, tag, body)
+    const pid = this.#procedures.run(tag, body, ask, () => void peer.procedures.delete(id))
+    if (pid !== undefined) peer.procedures.set(id, pid)
   }
 
   #spawn(peer: Peer, { buffer, end, raw }: Bytes, at: number): void {

@@ -12,6 +12,8 @@
  *   exitLink   from, to, sent, received │ reason     named      kind u8, name, then
  *                                                               message: payload; cast: tag, payload;
  *   errors are [code, message, detail]                          request: caller, id, tag, payload; monitor: watcher, counter
+ *   procedure  caller, id or 0 for a cast, name │ input
+ *   procedureAbort  caller, id
  *
  * One buffer per frame: the codec leaves room for header and prefix. Of raw bytes only header and prefix are built, in one
  * buffer for all, which is lent to the session: payload and prefix are copied once, to where they leave from.

@@ -94,6 +94,9 @@ export class Peer implements Answering {
   readonly watches = new Map<number, Watch>()
   readonly watched = new Map<number, Watched>()
 
+  /** Procedures that run here for callers there, by the id of the call. */
+  readonly procedures = new Map<number, Pid>()
+
   /** Who spoke last, so that one who says much is not looked up by a printed key each time. */
   readonly #recent: (Pid | undefined)[] = new Array(RECENT)
 

@@ -5,7 +5,7 @@
  * life of the node; without one it is answered from `Loop.soon`, in the order of the asking. As `MeshListener`: frames
  * go to `incoming.ts`; the end of a session is told here, once for each link, monitor, call and spawn.
  */
-import { TroupeError } from '../base/errors.js'
+import { show, TroupeError } from '../base/errors.js'
 import type { IdSpace } from '../base/id-space.js'
 import { type NodeId, Pid, type Ref } from '../base/ids.js'
 import type { DownReason } from '../base/member.js'
@@ -21,9 +21,11 @@ import { Hosts, type Spawner } from './hosts.js'
 import { type DeadLetter, Incoming } from './incoming.js'
 import { after, BODY, malformed, pairOf, textBytes, writeText, writeU48 } from './layout.js'
 import { Peer, type RemoteLimits, Shared } from './peer.js'
+import type { ProcedureHost } from './procedures.js'
 
 export type { RemoteSpawnOptions } from './asks.js'
 export type { Spawner, SpawnOrder } from './hosts.js'
+export type { ProcedureHost } from './procedures.js'
 
 export interface RemoteOptions {
   readonly runtime: { readonly clock: Clock; readonly loop: Loop }
@@ -32,6 +34,8 @@ export interface RemoteOptions {
   readonly limits: RemoteLimits
   readonly local: Local
   readonly spawner: Spawner
+  /** Runs what others may call here. Default: nothing may be called. */
+  readonly procedures?: ProcedureHost | undefined
   /** Told of each message that reached nobody; `message` may be `Encoded`. */
   readonly deadLetter?: DeadLetter | undefined
 }
@@ -51,6 +55,12 @@ export interface Remoting extends Remote, MeshListener {
     args: unknown,
     options?: RemoteSpawnOptions,
   ): Promise<Pid>
+  /**
+   * Sends the call of a procedure: its name is the request's tag, its input the payload. Settles `request` in every case,
+   * as `request` does. What it returns ends the procedure there, if it still runs.
+   */
+  callProcedure(node: NodeId, request: Request): () => void
+  castProcedure(from: Pid, node: NodeId, name: string, input: unknown): Sent
   /** Counters and gauges by name, without the `remote.` prefix. */
   stats(): Readonly<Record<string, number>>
 }
@@ -58,7 +68,7 @@ export interface Remoting extends Remote, MeshListener {
 export const createRemote = (options: RemoteOptions): Remoting => new Sessions(options)
 
 /** Type 38, an acknowledgement of UNLINK, is not in use. */
-const TYPES: readonly number[] = [32, 33, 34, 35, 36, 37, 39, 40, 41, 42, 43, 44, 45, 46, 47]
+const TYPES: readonly number[] = [32, 33, 34, 35, 36, 37, 39, 40, 41, 42, 43, 44, 45, 46, 47, 56, 57]
 
 /** Lives of one node that are remembered. What is said of older ones is `noconnection`, which is true as well. */
 const LIVES_MAX = 8
@@ -83,7 +93,13 @@ class Sessions implements Remoting {
     this.#hosts = new Hosts(options.spawner, options.runtime.clock)
     this.#asks = new Asks(options.runtime.clock)
     this.#deadLetter = options.deadLetter ?? (() => {})
-    this.#incoming = new Incoming(this.#shared, this.#hosts, this.#asks, this.#deadLetter)
+    this.#incoming = new Incoming(
+      this.#shared,
+      this.#hosts,
+      this.#asks,
+      options.procedures ?? NO_PROCEDURES,
+      this.#deadLetter,
+    )
   }
 
   send(from: Pid, to: Pid | NameOnNode, message: unknown): Sent {
@@ -117,19 +133,39 @@ class Sessions implements Remoting {
   }
 
   request(to: Pid | NameOnNode, request: Request): void {
-    const { counts, limits } = this.#shared
     const peer = this.#peer(to)
-    if (peer === undefined) {
-      this.#failSoon(request, to, this.#absence(to))
-      return
+    if (peer === undefined) this.#failSoon(request, to, this.#absence(to))
+    else this.#ask(peer, to, request, id => this.#requestFrame(peer, to, request, id))
+  }
+
+  callProcedure(node: NodeId, request: Request): () => void {
+    const { tag, caller, payload } = request
+    const to = { name: tag, node }
+    const peer = this.#peer(to)
+    if (peer === undefined) this.#failSoon(request, to, 'noconnection')
+    else this.#ask(peer, to, request, id => this.#procedureFrame(caller, id, tag, payload))
+    const { ticket } = request
+    return () => {
+      if (peer?.up === true && ticket !== 0)
+        peer.signalNumbers(FrameType.procedureAbort, caller.serial, caller.serial, ticket)
     }
+  }
+
+  castProcedure(from: Pid, node: NodeId, name: string, input: unknown): Sent {
+    const peer = this.#peer({ name, node })
+    if (peer === undefined) return this.#lost({ name, node }, input)
+    return this.#refusable(peer, this.#procedureFrame(from, 0, name, input))
+  }
+
+  /** Sends a request and notes it, unless there is no room for it. */
+  #ask(peer: Peer, to: Pid | NameOnNode, request: Request, frameOf: (id: number) => OutFrame): void {
+    const { counts, limits } = this.#shared
     if (counts.pending >= limits.pendingCallsMax) {
       this.#failSoon(request, to, 'pending')
       return
     }
     const id = this.#shared.newId()
-    const frame = this.#requestFrame(peer, to, request, id)
-    if (peer.session.send(frame) === 'full') {
+    if (peer.session.send(frameOf(id)) === 'full') {
       counts.refused += 1
       this.#failSoon(request, to, 'queue')
       return
@@ -340,6 +376,14 @@ class Sessions implements Remoting {
     return frame
   }
 
+  #procedureFrame(caller: Pid, id: number, name: string, input: unknown): OutFrame {
+    const bytes = textBytes('procedure', name)
+    const { packer } = this.#shared
+    const frame = packer.pack(FrameType.procedure, pairOf(caller.serial), true, after(bytes, 2), input)
+    writeText(frame.head, name, bytes, writeU48(frame.head, id, writeU48(frame.head, caller.serial, BODY)))
+    return frame
+  }
+
   /** A frame to a name, with `prefix` bytes between name and payload. */
   #named(peer: Peer, kind: FrameType, from: Pid, to: NameOnNode, prefix: number, payload: unknown): OutFrame {
     const bytes = textBytes('name', to.name)
@@ -373,6 +417,15 @@ class Sessions implements Remoting {
       for (const run of answers) run()
     })
   }
+}
+
+/** Of a node that lists none. */
+const NO_PROCEDURES: ProcedureHost = {
+  run: (name, _input, ask) => {
+    ask?.(0).fail(new TroupeError('ERR_UNKNOWN_ACTOR', `no procedure ${show(name)}: this node lists none`))
+    return undefined
+  },
+  abort: () => {},
 }
 
 const REFUSALS = {

@@ -52,6 +52,9 @@ export const FrameType = {
   spawnKeep: 46,
   /** A message to a registered name of the receiving node. */
   named: 47,
+  /** A procedure of the receiving node is to run; and one that was called is to end, since its caller wants it no more. */
+  procedure: 56,
+  procedureAbort: 57,
   /** Requests of clients and their answers. */
   clientRequest: 64,
   clientReply: 65,
