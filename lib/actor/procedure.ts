@@ -10,7 +10,7 @@ import { expect, isFunction } from '../base/options.js'
 import type { ExitReason } from '../base/reasons.js'
 import type { Sent } from '../process/mail.js'
 import type { CallOptions, Self } from './api.js'
-import { checkDefinitionName, type Payload } from './define.js'
+import { checkDefinitionName } from './define.js'
 
 /** What `defineProcedure` returned. Its function is there to be tested; calling it runs it here, in no process. */
 export interface Procedure<Name extends string, Input, Output> {
@@ -47,6 +47,12 @@ export type RpcResult<T> =
   | { readonly node: NodeId; readonly ok: true; readonly value: T }
   | { readonly node: NodeId; readonly ok: false; readonly error: unknown }
 
+/** No parameter in the function, no argument at the call; one that may be undefined may be left out. */
+export type Given<Input> = [Input] extends [void]
+  ? [input?: undefined]
+  : undefined extends Input
+    ? [input?: Input]
+    : [input: Input]
 type Named<P extends AnyProcedure> = P | P['name']
 
 /** The procedures of one node. */
@@ -63,13 +69,13 @@ export interface Rpc {
    */
   call<P extends AnyProcedure>(
     procedure: Named<P>,
-    ...rest: [...Payload<InputOf<P>>, options?: CallOptions]
+    ...rest: [...Given<InputOf<P>>, options?: CallOptions]
   ): Promise<OutputOf<P>>
   /**
    * Runs it there without waiting. Never fails for want of a node or of a procedure; a failure is reported on that node,
    * as that of any process. Throws `ERR_PAYLOAD`, `ERR_TOO_LARGE`.
    */
-  cast<P extends AnyProcedure>(procedure: Named<P>, ...input: Payload<InputOf<P>>): Sent
+  cast<P extends AnyProcedure>(procedure: Named<P>, ...input: Given<InputOf<P>>): Sent
 }
 
 /** The procedures of several nodes. */
@@ -77,10 +83,10 @@ export interface RpcMany {
   /** As `call` on each node at once. One result each, in the order in which the nodes were named; it never rejects. */
   multicall<P extends AnyProcedure>(
     procedure: Named<P>,
-    ...rest: [...Payload<InputOf<P>>, options?: CallOptions]
+    ...rest: [...Given<InputOf<P>>, options?: CallOptions]
   ): Promise<readonly RpcResult<OutputOf<P>>[]>
   /** As `cast` on each of them. */
-  multicast<P extends AnyProcedure>(procedure: Named<P>, ...input: Payload<InputOf<P>>): void
+  multicast<P extends AnyProcedure>(procedure: Named<P>, ...input: Given<InputOf<P>>): void
 }
 
 /** Where the procedures run: a node's name, or several. One that is named twice is asked twice. */

@@ -4,6 +4,7 @@ import { isNodeId, type NodeId } from '../base/ids.js'
 import { timeoutOf, type WaitOptions } from '../base/options.js'
 import type { Address, Clock } from '../base/runtime.js'
 import type { Mesh } from '../mesh/mesh.js'
+import type { Pinged } from '../remote/rpc.js'
 import { parseAddress } from './options.js'
 
 /** Throws `TypeError`. */
@@ -43,16 +44,22 @@ export function connect(
   })
 }
 
-/** Whether that node can be connected and answers `asked`, all within the time. */
+/** Whether that node can be connected and answers, all within the time; a session lost meanwhile is tried anew. */
 export async function ping(
   mesh: Mesh,
   clock: Clock,
   node: NodeId,
   options: WaitOptions | undefined,
-  asked: (options: WaitOptions) => Promise<boolean>,
+  asked: (options: WaitOptions) => Promise<Pinged>,
 ): Promise<'pong' | 'pang'> {
   const dueMs = clock.now() + timeoutOf(options)
-  if (node !== mesh.self && !(await connect(mesh, clock, node, options))) return 'pang'
-  const timeoutMs = Math.max(0, dueMs - clock.now())
-  return (await asked({ timeoutMs, signal: options?.signal })) ? 'pong' : 'pang'
+  const left = (): WaitOptions => ({
+    timeoutMs: Math.max(0, dueMs - clock.now()),
+    signal: options?.signal,
+  })
+  while (await connect(mesh, clock, node, left())) {
+    const pinged = await asked(left())
+    if (pinged !== 'lost') return pinged
+  }
+  return 'pang'
 }

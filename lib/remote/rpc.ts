@@ -36,14 +36,22 @@ export function rpcOn(
   return new Calls(edge, bound, nodes) as object as Rpc & RpcMany
 }
 
-/** Whether that node answers. */
-export async function ping(edge: RpcEdge, node: NodeId, options: WaitOptions | undefined): Promise<boolean> {
+/** `'lost'`: the session ended before the answer. */
+export type Pinged = 'pong' | 'pang' | 'lost'
+
+/** Whether that node answers in time. */
+export async function ping(
+  edge: RpcEdge,
+  node: NodeId,
+  options: WaitOptions | undefined,
+): Promise<Pinged> {
   try {
     await ask(edge, undefined, node, PING, undefined, options)
-    return true
+    return 'pong'
   } catch (error) {
     options?.signal?.throwIfAborted()
-    if (TroupeError.is(error, 'ERR_NOCONNECTION') || TroupeError.is(error, 'ERR_TIMEOUT')) return false
+    if (TroupeError.is(error, 'ERR_NOCONNECTION')) return 'lost'
+    if (TroupeError.is(error, 'ERR_TIMEOUT')) return 'pang'
     throw error
   }
 }
