@@ -42,11 +42,7 @@ interface Subtest {
   teardown(fn: () => Promise<void>): unknown
 }
 
-async function cluster(
-  t: Subtest,
-  nodes: number,
-  options: Partial<NodeOptions> = {},
-): Promise<TestMesh> {
+async function cluster(t: Subtest, nodes: number, options: Partial<NodeOptions> = {}): Promise<TestMesh> {
   const mesh = await createTestMesh({ nodes, seed: 7, options: { procedures: PROCEDURES, ...options } })
   t.teardown(() => mesh.stop())
   return mesh
@@ -112,55 +108,61 @@ t.test('rpc-002: a remote error carries what was raised, and the remote stack', 
   }
 })
 
-t.test('rpc-003: throw, exit and error can be told apart, and so can a signal and what is not there', async t => {
-  const crashes: unknown[] = []
-  const mesh = await cluster(t, 2)
-  const [a, b] = [mesh.node('a'), mesh.node('b')]
-  b.on('crash', report => crashes.push(report))
-  const kindOf = async (on: string, promise: Promise<unknown>): Promise<unknown[]> => {
-    const { detail } = await mesh.run(remoteFailure(promise))
-    t.equal(detail.node, on)
-    return [detail.kind, detail.reason instanceof Error ? detail.reason.message : detail.reason]
-  }
-  for (const on of ['b', 'a']) {
-    const rpc = a.rpc(on)
-    t.strictSame(await kindOf(on, rpc.call(fails, 'oops')), ['error', 'oops'])
-    t.strictSame(await kindOf(on, rpc.call(throws, { what: 'oops' })), ['throw', { what: 'oops' }])
-    t.strictSame(await kindOf(on, rpc.call(exits, { why: 'done' })), ['exit', { why: 'done' }])
-    t.strictSame(await kindOf(on, rpc.call(exits, 'normal')), ['exit', 'normal'])
-    t.strictSame(await kindOf(on, rpc.call<typeof three>('four' as 'three')), ['undef', 'undef'])
+t.test(
+  'rpc-003: throw, exit and error can be told apart, and so can a signal and what is not there',
+  async t => {
+    const crashes: unknown[] = []
+    const mesh = await cluster(t, 2)
+    const [a, b] = [mesh.node('a'), mesh.node('b')]
+    b.on('crash', report => crashes.push(report))
+    const kindOf = async (on: string, promise: Promise<unknown>): Promise<unknown[]> => {
+      const { detail } = await mesh.run(remoteFailure(promise))
+      t.equal(detail.node, on)
+      return [detail.kind, detail.reason instanceof Error ? detail.reason.message : detail.reason]
+    }
+    for (const on of ['b', 'a']) {
+      const rpc = a.rpc(on)
+      t.strictSame(await kindOf(on, rpc.call(fails, 'oops')), ['error', 'oops'])
+      t.strictSame(await kindOf(on, rpc.call(throws, { what: 'oops' })), ['throw', { what: 'oops' }])
+      t.strictSame(await kindOf(on, rpc.call(exits, { why: 'done' })), ['exit', { why: 'done' }])
+      t.strictSame(await kindOf(on, rpc.call(exits, 'normal')), ['exit', 'normal'])
+      t.strictSame(await kindOf(on, rpc.call<typeof three>('four' as 'three')), ['undef', 'undef'])
 
-    const { pid, told } = keeper(a)
-    const killed = remoteFailure(rpc.call(waits, { to: pid, ms: 60_000 }))
-    await mesh.runUntil(() => told.length === 1, { limitMs: 5_000 })
-    mesh.node(on).exit(told[0] as Pid, 'kill')
-    t.match((await mesh.run(killed)).detail, { kind: 'signal', reason: 'killed', node: on })
-  }
-  t.strictSame(crashes, [], 'callers were told, so nobody else is')
-})
+      const { pid, told } = keeper(a)
+      const killed = remoteFailure(rpc.call(waits, { to: pid, ms: 60_000 }))
+      await mesh.runUntil(() => told.length === 1, { limitMs: 5_000 })
+      mesh.node(on).exit(told[0] as Pid, 'kill')
+      t.match((await mesh.run(killed)).detail, { kind: 'signal', reason: 'killed', node: on })
+    }
+    t.strictSame(crashes, [], 'callers were told, so nobody else is')
+  },
+)
 
-t.test('rpc-004: a timeout is the end of the waiting: nothing comes late, and the procedure goes on', async t => {
-  const mesh = await cluster(t, 2)
-  const a = mesh.node('a')
-  for (const on of ['b', 'a']) {
-    const { pid: to, told } = keeper(a)
-    const mailbox: unknown[] = []
-    let error: unknown
-    a.run(async self => {
-      error = await failure(self.rpc(on).call(waits, { to, ms: 500 }, { timeoutMs: 30 }))
-      for (;;) mailbox.push(await self.receive())
-    })
-    await mesh.advance(2_000)
-    t.match(error, {
-      code: 'ERR_TIMEOUT',
-      message: `rpc waits on ${on}: no result within 30 ms; it may still run`,
-      detail: { procedure: 'waits', node: on, timeoutMs: 30, outcome: 'unknown' },
-    })
-    t.equal(told[1], 'done', 'it went on to its end')
-    t.strictSame(mailbox, [], 'no late message')
-  }
-  t.equal(a.stats().counters['remote.repliesLate'], 1, 'the late result was dropped, and counted')
-})
+t.test(
+  'rpc-004: a timeout is the end of the waiting: nothing comes late, and the procedure goes on',
+  async t => {
+    const mesh = await cluster(t, 2)
+    const a = mesh.node('a')
+    for (const on of ['b', 'a']) {
+      const { pid: to, told } = keeper(a)
+      const mailbox: unknown[] = []
+      let error: unknown
+      a.run(async self => {
+        error = await failure(self.rpc(on).call(waits, { to, ms: 500 }, { timeoutMs: 30 }))
+        for (;;) mailbox.push(await self.receive())
+      })
+      await mesh.advance(2_000)
+      t.match(error, {
+        code: 'ERR_TIMEOUT',
+        message: `rpc waits on ${on}: no result within 30 ms; it may still run`,
+        detail: { procedure: 'waits', node: on, timeoutMs: 30, outcome: 'unknown' },
+      })
+      t.equal(told[1], 'done', 'it went on to its end')
+      t.strictSame(mailbox, [], 'no late message')
+    }
+    t.equal(a.stats().counters['remote.repliesLate'], 1, 'the late result was dropped, and counted')
+  },
+)
 
 t.test('rpc-005: a call of an unreachable node is refused with noconnection', async t => {
   const mesh = await cluster(t, 1)
@@ -206,10 +208,17 @@ t.test('rpc-007: a multicall gives one result per node in input order: ok, ok, n
   ] as never)
   t.match(third, { node: 'x', ok: false, error: { code: 'ERR_NOCONNECTION' } })
   const again = await mesh.run(a.rpc(['b', 'a', 'b']).multicall(whoAmI))
-  t.strictSame(again.map(({ node }) => node), ['b', 'a', 'b'], 'duplicates are asked twice')
+  t.strictSame(
+    again.map(({ node }) => node),
+    ['b', 'a', 'b'],
+    'duplicates are asked twice',
+  )
   t.equal(new Set(again.map(result => result.ok && `${result.value.pid}`)).size, 3)
   const mixed = await mesh.run(a.rpc(['a', 'b']).multicall(throws, 'v'))
-  t.match(mixed, [{ ok: false, error: { detail: { kind: 'throw' } } }, { ok: false, error: { detail: { node: 'b' } } }])
+  t.match(mixed, [
+    { ok: false, error: { detail: { kind: 'throw' } } },
+    { ok: false, error: { detail: { node: 'b' } } },
+  ])
   t.strictSame(await mesh.run(a.rpc([]).multicall(three)), [])
 })
 
@@ -235,20 +244,32 @@ t.test('a cast runs there and nobody waits; a failure is reported there, as that
   a.rpc('b').cast<typeof three>('four' as 'three')
   await mesh.runUntil(() => crashes.length + letters.length === 2, { limitMs: 5_000 })
   t.match(crashes, [{ definition: 'rpc:fails', reason: { message: 'oops' } }])
-  t.match(letters, [{ to: { name: 'four', node: 'b' }, why: /b has no procedure "four"; it has "code", "double", "echo"/ }])
+  t.match(letters, [
+    { to: { name: 'four', node: 'b' }, why: /b has no procedure "four"; it has "code", "double", "echo"/ },
+  ])
   t.throws(() => a.rpc('b').cast(throws, () => {}), { code: 'ERR_PAYLOAD' })
 })
 
-t.test('only listed procedures run: names of paths, URLs and prototypes are as unknown as any other', async t => {
-  const mesh = await cluster(t, 2, { procedures: [three] })
-  const a = mesh.node('a')
-  for (const name of ['constructor', 'hasOwnProperty', 'toString', 'node:child_process', 'a/../../x', 'fs']) {
-    const error = await mesh.run(remoteFailure(a.rpc('b').call(name)))
-    t.equal(error.code, 'ERR_UNKNOWN_ACTOR', name)
-    t.strictSame(error.detail.known, ['three'])
-  }
-  t.equal(mesh.node('b').stats().counters['rpc.refused'], 6)
-})
+t.test(
+  'only listed procedures run: names of paths, URLs and prototypes are as unknown as any other',
+  async t => {
+    const mesh = await cluster(t, 2, { procedures: [three] })
+    const a = mesh.node('a')
+    for (const name of [
+      'constructor',
+      'hasOwnProperty',
+      'toString',
+      'node:child_process',
+      'a/../../x',
+      'fs',
+    ]) {
+      const error = await mesh.run(remoteFailure(a.rpc('b').call(name)))
+      t.equal(error.code, 'ERR_UNKNOWN_ACTOR', name)
+      t.strictSame(error.detail.known, ['three'])
+    }
+    t.equal(mesh.node('b').stats().counters['rpc.refused'], 6)
+  },
+)
 
 t.test('wrong arguments are refused at the call', async t => {
   const mesh = await cluster(t, 1)
@@ -257,7 +278,10 @@ t.test('wrong arguments are refused at the call', async t => {
   t.throws(() => bad.rpc(7), /not a node name: .* got 7/)
   t.throws(() => bad.rpc('B B'), TypeError)
   t.throws(() => bad.rpc(['a', 'ring']), TypeError)
-  t.throws(() => bad.rpc('a').call(7), /call: procedure: expected what defineProcedure returned, or its name, got 7/)
+  t.throws(
+    () => bad.rpc('a').call(7),
+    /call: procedure: expected what defineProcedure returned, or its name, got 7/,
+  )
   t.throws(() => bad.rpc('a').call('$ping'), /call: procedure: expected 1 to 255 of letters/)
   t.throws(() => bad.rpc('a').call(three, 1, { timeout: 3 }), /call: unknown option "timeout"/)
   t.throws(() => bad.rpc('a').call(three, 1, { timeoutMs: -1 }), RangeError)
@@ -267,7 +291,10 @@ t.test('wrong arguments are refused at the call', async t => {
     message: /procedures: two definitions are named "three"; a name decides what is called/,
   })
   await t.rejects(createNode({ procedures: [{}] as never }), /procedures: .* what defineProcedure returned/)
-  await t.rejects(createNode({ procedures: Array(65_537).fill(three) }), /procedures: expected at most 65536, got 65537/)
+  await t.rejects(
+    createNode({ procedures: Array(65_537).fill(three) }),
+    /procedures: expected at most 65536, got 65537/,
+  )
 })
 
 t.test('what cannot cross is refused: an input at the call, a result as the failure that it is', async t => {
@@ -288,14 +315,23 @@ t.test('an abort ends the waiting with its reason, and the procedure with shutdo
     const aborted = t.rejects(call, /enough/)
     await mesh.runUntil(() => told.length === 1, { limitMs: 5_000 })
     const pid = told[0] as Pid
-    t.match(mesh.node(on).processes().find(process => process.pid === pid || `${process.pid}` === `${pid}`), {
-      definition: 'rpc:waits',
-    })
+    t.match(
+      mesh
+        .node(on)
+        .processes()
+        .find(process => process.pid === pid || `${process.pid}` === `${pid}`),
+      {
+        definition: 'rpc:waits',
+      },
+    )
     controller.abort(new Error('enough'))
     await mesh.run(aborted as Promise<unknown>)
     await mesh.runUntil(() => mesh.node(on).stats().counters['rpc.running'] === 0, { limitMs: 1_000 })
     t.strictSame(told.length, 1, 'it did not go on')
-    await t.rejects(a.rpc(on).call(three, undefined, { signal: AbortSignal.abort(new Error('before')) }), /before/)
+    await t.rejects(
+      a.rpc(on).call(three, undefined, { signal: AbortSignal.abort(new Error('before')) }),
+      /before/,
+    )
   }
   t.equal(mesh.node('b').stats().counters['rpc.aborted'], 1)
 })
@@ -359,16 +395,19 @@ t.test('node-001: a trapping process gets the exit of a remote one whose connect
   t.equal(told.length, 1)
 })
 
-t.test('node-002: a monitor of a remote process is told noconnection when the connection is lost', async t => {
-  const mesh = await cluster(t, 2)
-  const there = keeper(mesh.node('b')).pid
-  const { told } = keeper(mesh.node('a'), self => void self.monitor(there))
-  await mesh.advance(10)
-  mesh.kill('b')
-  await mesh.runUntil(() => told.length > 0, { limitMs: 5_000 })
-  t.match(told, [{ type: 'down', pid: there, reason: 'noconnection' }])
-  t.equal(told.length, 1)
-})
+t.test(
+  'node-002: a monitor of a remote process is told noconnection when the connection is lost',
+  async t => {
+    const mesh = await cluster(t, 2)
+    const there = keeper(mesh.node('b')).pid
+    const { told } = keeper(mesh.node('a'), self => void self.monitor(there))
+    await mesh.advance(10)
+    mesh.kill('b')
+    await mesh.runUntil(() => told.length > 0, { limitMs: 5_000 })
+    t.match(told, [{ type: 'down', pid: there, reason: 'noconnection' }])
+    t.equal(told.length, 1)
+  },
+)
 
 t.test('node-003: after a split and a new connection the old monitor says nothing more', async t => {
   const mesh = await cluster(t, 2)
@@ -386,40 +425,46 @@ t.test('node-003: after a split and a new connection the old monitor says nothin
   t.strictSame(lines(told), ['down noconnection'], 'once, for the split')
 })
 
-t.test('node-004: a monitor of a dead remote process is told noproc, a link of a trapping one, too', async t => {
-  const mesh = await cluster(t, 2)
-  const there = keeper(mesh.node('b')).pid
-  mesh.node('b').exit(there, 'kill')
-  const { told } = keeper(mesh.node('a'), self => {
-    self.trapExit(true)
-    self.monitor(there)
-    self.link(there)
-  })
-  await mesh.runUntil(() => told.length === 2, { limitMs: 1_000 })
-  t.match(told, [
-    { type: 'down', pid: there, reason: 'noproc' },
-    { type: 'exit', pid: there, reason: 'noproc' },
-  ])
-})
+t.test(
+  'node-004: a monitor of a dead remote process is told noproc, a link of a trapping one, too',
+  async t => {
+    const mesh = await cluster(t, 2)
+    const there = keeper(mesh.node('b')).pid
+    mesh.node('b').exit(there, 'kill')
+    const { told } = keeper(mesh.node('a'), self => {
+      self.trapExit(true)
+      self.monitor(there)
+      self.link(there)
+    })
+    await mesh.runUntil(() => told.length === 2, { limitMs: 1_000 })
+    t.match(told, [
+      { type: 'down', pid: there, reason: 'noproc' },
+      { type: 'exit', pid: there, reason: 'noproc' },
+    ])
+  },
+)
 
-t.test('node-005: a message to an earlier life of a node is dropped, a monitor of it told noproc', async t => {
-  const mesh = await cluster(t, 2)
-  const a = mesh.node('a')
-  const old = keeper(mesh.node('b')).pid
-  mesh.kill('b')
-  await mesh.runUntil(() => a.nodes().length === 0, { limitMs: 5_000 })
-  await mesh.run(mesh.boot('b'))
-  await mesh.runUntil(() => a.nodes().length === 1, { limitMs: 5_000 })
-  // The same serial, in the new life.
-  const fresh = keeper(mesh.node('b'))
-  t.equal(fresh.pid.serial, old.serial)
-  t.equal(a.send(old, 'hello'), 'ok')
-  const { told } = keeper(a, self => void self.monitor(old))
-  await mesh.runUntil(() => told.length === 1, { limitMs: 1_000 })
-  await mesh.advance(100)
-  t.match(told, [{ type: 'down', pid: old, reason: 'noproc' }])
-  t.strictSame(fresh.told, [])
-})
+t.test(
+  'node-005: a message to an earlier life of a node is dropped, a monitor of it told noproc',
+  async t => {
+    const mesh = await cluster(t, 2)
+    const a = mesh.node('a')
+    const old = keeper(mesh.node('b')).pid
+    mesh.kill('b')
+    await mesh.runUntil(() => a.nodes().length === 0, { limitMs: 5_000 })
+    await mesh.run(mesh.boot('b'))
+    await mesh.runUntil(() => a.nodes().length === 1, { limitMs: 5_000 })
+    // The same serial, in the new life.
+    const fresh = keeper(mesh.node('b'))
+    t.equal(fresh.pid.serial, old.serial)
+    t.equal(a.send(old, 'hello'), 'ok')
+    const { told } = keeper(a, self => void self.monitor(old))
+    await mesh.runUntil(() => told.length === 1, { limitMs: 1_000 })
+    await mesh.advance(100)
+    t.match(told, [{ type: 'down', pid: old, reason: 'noproc' }])
+    t.strictSame(fresh.told, [])
+  },
+)
 
 t.test('node-006: a node monitored twice gives two nodedown', async t => {
   const mesh = await cluster(t, 2)
@@ -435,7 +480,10 @@ t.test('node-006: a node monitored twice gives two nodedown', async t => {
   mesh.kill('b')
   await mesh.runUntil(() => told.length >= 2, { limitMs: 5_000 })
   await mesh.advance(100)
-  t.match(told, refs.map(ref => ({ type: 'nodedown', node: 'b', creation, ref })))
+  t.match(
+    told,
+    refs.map(ref => ({ type: 'nodedown', node: 'b', creation, ref })),
+  )
   t.equal(told.length, 2)
   t.equal(a.stats().counters['nodes.monitors'], 1, 'spent ones are gone')
 })
@@ -499,60 +547,89 @@ t.test('over real sockets nodes connect, ping, call each other, and are told of 
   t.strictSame(lines(told), ['nodeup b', 'nodedown b left'])
 })
 
-t.test('node-010: nodes that connect to each other at the same moment have one connection and one nodeup', async t => {
-  for (let seed = 1; seed <= 40; seed++) {
-    const simulation = new Simulation({ seed })
-    const ups: string[] = []
-    const start = async (name: string): Promise<Node> => {
-      const runtime = simulation.runtime(name)
-      const node = await createNode({ name, listen: `${name}:7000`, insecure: true, logger: false, runtime })
-      node.on('nodeup', event => ups.push(`${name} ${event.node}`))
-      return node
-    }
-    const run = async <T>(promise: Promise<T>): Promise<T> => {
-      let settled = false
-      promise.then(
-        () => (settled = true),
-        () => (settled = true),
+t.test(
+  'node-010: nodes that connect to each other at the same moment have one connection and one nodeup',
+  async t => {
+    for (let seed = 1; seed <= 40; seed++) {
+      const simulation = new Simulation({ seed })
+      const ups: string[] = []
+      const start = async (name: string): Promise<Node> => {
+        const runtime = simulation.runtime(name)
+        const node = await createNode({
+          name,
+          listen: `${name}:7000`,
+          insecure: true,
+          logger: false,
+          runtime,
+        })
+        node.on('nodeup', event => ups.push(`${name} ${event.node}`))
+        return node
+      }
+      const run = async <T>(promise: Promise<T>): Promise<T> => {
+        let settled = false
+        promise.then(
+          () => (settled = true),
+          () => (settled = true),
+        )
+        await simulation.runUntil(() => settled, { limitMs: 20_000 })
+        return promise
+      }
+      const [a, b] = await run(Promise.all([start('a'), start('b')]))
+      const both = await run(Promise.all([a.connect('b:7000'), b.connect('a:7000')]))
+      await simulation.advance(5_000)
+      const sessions = [a.health().sessions, b.health().sessions]
+      const opened = [a, b].map(node => node.stats().counters['mesh.sessionsOpened'])
+      const seen = [both, sessions, opened, [...ups].sort()]
+      t.strictSame(
+        seen,
+        [
+          [true, true],
+          [1, 1],
+          [1, 1],
+          ['a b', 'b a'],
+        ],
+        `seed ${seed}`,
       )
-      await simulation.runUntil(() => settled, { limitMs: 20_000 })
-      return promise
+      await run(Promise.all([a.stop({ drainMs: 0 }), b.stop({ drainMs: 0 })]))
     }
-    const [a, b] = await run(Promise.all([start('a'), start('b')]))
-    const both = await run(Promise.all([a.connect('b:7000'), b.connect('a:7000')]))
-    await simulation.advance(5_000)
-    const sessions = [a.health().sessions, b.health().sessions]
-    const opened = [a, b].map(node => node.stats().counters['mesh.sessionsOpened'])
-    const seen = [both, sessions, opened, [...ups].sort()]
-    t.strictSame(seen, [[true, true], [1, 1], [1, 1], ['a b', 'b a']], `seed ${seed}`)
-    await run(Promise.all([a.stop({ drainMs: 0 }), b.stop({ drainMs: 0 })]))
-  }
-})
+  },
+)
 
 t.test('node-011: 500 messages to a remote process arrive complete and in order', async t => {
   const mesh = await cluster(t, 2)
   const { pid, told } = keeper(mesh.node('b'))
   for (let i = 0; i < 500; i++) mesh.node('a').send(pid, i)
   await mesh.runUntil(() => told.length === 500, { limitMs: 5_000 })
-  t.strictSame(told, Array.from({ length: 500 }, (_, i) => i))
+  t.strictSame(
+    told,
+    Array.from({ length: 500 }, (_, i) => i),
+  )
 })
 
-t.test('on the loss of a node come exits, then downs, then nodedown, whatever was asked for first', async t => {
-  const mesh = await cluster(t, 2)
-  const there = keeper(mesh.node('b')).pid
-  const { told } = keeper(mesh.node('a'), self => {
-    self.trapExit(true)
-    self.monitorNodes()
-    self.monitorNode('b')
-    self.monitor(there)
-    self.link(there)
-  })
-  await mesh.advance(10)
-  mesh.node('a').disconnect('b')
-  await mesh.runUntil(() => told.length >= 4, { limitMs: 100 })
-  const reasons = ['exit noconnection', 'down noconnection', 'nodedown b disconnect', 'nodedown b disconnect']
-  t.strictSame(lines(told.slice(0, 4)), reasons)
-})
+t.test(
+  'on the loss of a node come exits, then downs, then nodedown, whatever was asked for first',
+  async t => {
+    const mesh = await cluster(t, 2)
+    const there = keeper(mesh.node('b')).pid
+    const { told } = keeper(mesh.node('a'), self => {
+      self.trapExit(true)
+      self.monitorNodes()
+      self.monitorNode('b')
+      self.monitor(there)
+      self.link(there)
+    })
+    await mesh.advance(10)
+    mesh.node('a').disconnect('b')
+    await mesh.runUntil(() => told.length >= 4, { limitMs: 100 })
+    const reasons = [
+      'exit noconnection',
+      'down noconnection',
+      'nodedown b disconnect',
+      'nodedown b disconnect',
+    ]
+    t.strictSame(lines(told.slice(0, 4)), reasons)
+  },
+)
 
 t.test('two subscriptions tell twice, until they end; a flush takes out what is in the mailbox', async t => {
   const mesh = await cluster(t, 2)
@@ -619,12 +696,7 @@ t.test('disconnect is told with its reason on both sides, and the mesh heals by 
   t.equal(a.disconnect('nobody'), false)
   await mesh.runUntil(() => a.nodes().length + b.nodes().length === 4, { limitMs: 1_000 })
   await mesh.advance(10_000)
-  t.strictSame(events.sort(), [
-    'a: down b disconnect',
-    'a: up b',
-    'b: down a connection_closed',
-    'b: up a',
-  ])
+  t.strictSame(events.sort(), ['a: down b disconnect', 'a: up b', 'b: down a connection_closed', 'b: up a'])
 })
 
 t.test('connect and ping say how it came out: by name, by address, in time', async t => {
@@ -639,9 +711,17 @@ t.test('connect and ping say how it came out: by name, by address, in time', asy
   t.equal(await mesh.run(a.ping('b')), 'pong')
   t.equal(await mesh.run(a.ping('nobody')), 'pang')
   a.disconnect('b')
-  t.strictSame(await mesh.run(Promise.all([a.connect('b'), b.ping('a')])), [true, 'pong'], 'it waits for the session')
+  t.strictSame(
+    await mesh.run(Promise.all([a.connect('b'), b.ping('a')])),
+    [true, 'pong'],
+    'it waits for the session',
+  )
   mesh.pause('b')
-  t.equal(await mesh.run(a.ping('b', { timeoutMs: 500 })), 'pang', 'its connection is open, but it does not answer')
+  t.equal(
+    await mesh.run(a.ping('b', { timeoutMs: 500 })),
+    'pang',
+    'its connection is open, but it does not answer',
+  )
   mesh.resume('b')
   mesh.network.cut('a', 'b')
   await mesh.runUntil(() => a.nodes().length === 0, { limitMs: 30_000 })
@@ -665,7 +745,13 @@ t.test('a node that stands alone connects when it is asked to, and is a member t
   const play = async (): Promise<unknown> => {
     const a = await createNode({ ...options, name: 'a', runtime: simulation.runtime('a') })
     const b = await createNode({
-      ...{ ...options, name: 'b', listen: 'b:7000', procedures: PROCEDURES, runtime: simulation.runtime('b') },
+      ...{
+        ...options,
+        name: 'b',
+        listen: 'b:7000',
+        procedures: PROCEDURES,
+        runtime: simulation.runtime('b'),
+      },
     })
     const connected = await a.connect('b:7000')
     const seen = [connected, await a.rpc('b').call(three), a.members().members.map(({ name }) => name)]

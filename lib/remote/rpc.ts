@@ -40,11 +40,7 @@ export function rpcOn(
 export type Pinged = 'pong' | 'pang' | 'lost'
 
 /** Whether that node answers in time. */
-export async function ping(
-  edge: RpcEdge,
-  node: NodeId,
-  options: WaitOptions | undefined,
-): Promise<Pinged> {
+export async function ping(edge: RpcEdge, node: NodeId, options: WaitOptions | undefined): Promise<Pinged> {
   try {
     await ask(edge, undefined, node, PING, undefined, options)
     return 'pong'
