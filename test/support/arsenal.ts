@@ -263,6 +263,8 @@ export class Arsenal {
         FrameType.spawn,
         join(u48(own, id, 0, 0), text('prey'), u32(1), packed(undefined).subarray(0, 1), payload),
       ],
+      [FrameType.procedure, join(u48(own, r.chance(0.5) ? id : 0), text(this.#pick(NAMES)), payload)],
+      [FrameType.procedureAbort, u48(own, id)],
       [FrameType.spawned, join(u48(own), Buffer.of(0), u48(5))],
       [FrameType.spawnKeep, join(u48(own), Buffer.of(1))],
       [FrameType.named, join(Buffer.of(FrameType.cast), text('prey'), text('bump'), payload)],
