@@ -91,6 +91,7 @@ export {
   type RpcResult,
 } from './actor/procedure.js'
 export { isSignal } from './actor/signals.js'
+export type { Discovery, FindAddresses } from './base/discovery.js'
 export { type ErrorCode, TroupeError } from './base/errors.js'
 export { type NodeId, Pid, parsePid, Ref, samePid, sameRef } from './base/ids.js'
 export type { Limits } from './base/limits.js'
@@ -107,6 +108,7 @@ export type {
   Listener,
   Loop,
   Random,
+  ResolveOptions,
   Resolver,
   Runtime,
   Stream,

@@ -1,7 +1,8 @@
 import t from 'tap'
 import type { NodeDescription } from '../lib/actor/api.js'
+import { formatAddress } from '../lib/base/address.js'
 import type { Runtime } from '../lib/base/runtime.js'
-import { checkDescription, checkNodeOptions, formatAddress, type NodeOptions } from '../lib/node/options.js'
+import { checkDescription, checkNodeOptions, type NodeOptions } from '../lib/node/options.js'
 
 /** Just enough of an edge for a default name. */
 const runtime = {
@@ -121,5 +122,8 @@ t.test('what follows from another option follows it: bulk queues from the size o
 t.test('loopback in every form needs no consent, and consent opens the rest', async t => {
   for (const listen of ['127.0.0.1:0', '127.8.9.10:1', 'localhost:1', '[::1]:1'])
     t.ok(check({ listen }).listen, listen)
-  t.strictSame(check({ listen: '0.0.0.0:7001', insecure: true }).listen, { host: '0.0.0.0', port: 7_001 })
+  t.strictSame(check({ listen: '0.0.0.0:7001', insecure: true, advertise: 'a:7001' }).listen, {
+    host: '0.0.0.0',
+    port: 7_001,
+  })
 })

@@ -52,6 +52,8 @@ export interface Limits {
   readonly unauthenticatedPerAddressMax: number
   /** Members of a cluster, in release 1. Full: further ones are refused in the handshake. */
   readonly membersMax: number
+  /** Addresses that discovery gives a node to dial. More: the first are taken, in order, the same on every node. */
+  readonly discoveredMax: number
   /** Clients (command lines, tools) with open requests. Full: further ones are answered `ERR_BUSY`. */
   readonly clientsMax: number
   /** Open requests of one client. Full: answered `ERR_BUSY`. */
@@ -100,6 +102,7 @@ export const LIMITS: Limits = Object.freeze({
   unauthenticatedMax: 64,
   unauthenticatedPerAddressMax: 8,
   membersMax: 256,
+  discoveredMax: 256,
   clientsMax: 64,
   clientRequestsMax: 256,
   depthMax: 64,
@@ -132,3 +135,7 @@ export const WAIT_MS_MAX = 2 ** 48
 export const PROCEDURES_LISTED_MAX = 65_536
 /** Partitions under one name. More: refused at the call. */
 export const PARTITIONS_MAX = 65_536
+/** Sources of discovery of one node. More: refused at the start. */
+export const DISCOVERY_SOURCES_MAX = 16
+/** Bytes of a file of addresses. Larger: it is not taken. */
+export const ADDRESS_FILE_BYTES_MAX = 1_048_576

@@ -104,10 +104,26 @@ export interface Transport {
   ): () => void
 }
 
-/** Turns a host name into addresses. */
+/** Asks DNS. Rejects with an Error that has a `code`: `ENOTFOUND`, `ENODATA`, `ESERVFAIL`, `ETIMEOUT`, … */
 export interface Resolver {
-  lookup(host: string): Promise<readonly string[]>
+  /** All addresses of a host, of both families: as the system finds them, or as `servers` answer. */
+  lookup(host: string, options?: ResolveOptions): Promise<readonly string[]>
+  /** The SRV records of a name. */
+  services(name: string, options?: ResolveOptions): Promise<readonly Address[]>
 }
+
+export interface ResolveOptions {
+  /** `ip` or `ip:port`. Default: those of the system. */
+  readonly servers?: readonly string[] | undefined
+  /** Gives up, where the asking can be given up. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Calls `changed` when a file may have changed, been made or been replaced; rather too often than too seldom, and never
+ * synchronously. Where nobody tells of changes it looks by itself. Returns a function that ends it.
+ */
+export type Watch = (path: string, changed: () => void) => () => void
 
 /** Files, as far as durable state needs them. Paths are absolute. Errors carry an errno `code`. */
 export interface Disk {
@@ -136,6 +152,7 @@ export interface Runtime {
   readonly transport: Transport
   readonly resolver: Resolver
   readonly disk: Disk
+  readonly watch: Watch
   readonly host: Host
 }
 

@@ -2,6 +2,8 @@
  * A connection to one node, as a client: proves the secret, sends requests, matches the answers by id. It owns no
  * pids and is no member. Answers that come after the deadline are dropped.
  */
+
+import { formatAddress } from '../base/address.js'
 import { TroupeError } from '../base/errors.js'
 import { IdSpace } from '../base/id-space.js'
 import { parseNodeId } from '../base/ids.js'
@@ -16,7 +18,6 @@ import {
   type ClientOperation,
   checkClientReply,
 } from '../node/client-protocol.js'
-import { formatAddress } from '../node/options.js'
 import type { Codec } from '../wire/codec.js'
 import { createCodec } from '../wire/create-codec.js'
 import { FrameType, HEADER_BYTES } from '../wire/frame.js'

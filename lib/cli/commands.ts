@@ -2,11 +2,12 @@
  * The commands, as a table: what each is called, takes, does and prints. Help, parsing and dispatch read it; adding a
  * command is adding an entry.
  */
+
+import { parseAddress } from '../base/address.js'
 import { compareIds } from '../base/ids.js'
 import { TIMEOUT_MS } from '../base/limits.js'
 import type { Runtime } from '../base/runtime.js'
 import type { ClientBranch, ClientOperation } from '../node/client-protocol.js'
-import { parseAddress } from '../node/options.js'
 import type { ModuleLoader } from '../runtime/module-loader.js'
 import type { Terminal } from '../runtime/terminal.js'
 import { Client, type ClientOptions } from './client.js'

@@ -3,9 +3,9 @@
  * what came. Pure.
  */
 import { parseArgs } from 'node:util'
+import { parseAddress } from '../base/address.js'
 import { show } from '../base/errors.js'
 import { type Check, isInteger, oneOf } from '../base/options.js'
-import { parseAddress } from '../node/options.js'
 
 /** The command line is wrong: exit status 2. */
 export class UsageError extends Error {}

@@ -2,8 +2,9 @@
 
 import type { Node } from '../actor/api.js'
 import type { AnyActor } from '../actor/define.js'
+import { formatAddress } from '../base/address.js'
 import { createNode } from '../node/node.js'
-import { formatAddress, isLabel } from '../node/options.js'
+import { isLabel } from '../node/options.js'
 import { ActorFolderError, loadActors } from './actor-folder.js'
 import type { Command, Desk } from './commands.js'
 import {

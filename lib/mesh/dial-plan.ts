@@ -5,9 +5,10 @@
  *   introduced    0.1 s, doubling to 30 s; forgotten after ten minutes
  *   seed          0.1 s, doubling to 30 s; for ever
  *   asked         once
+ *   found         0.1 s, doubling to 30 s; for as long as discovery lists it
  *
- * Delays are jittered. The first dial of an entry goes out at once, all further ones share ten a second, so that
- * invented members cannot turn this node against others.
+ * Delays are jittered. The first dial of an entry goes out at once, all further ones, and all of what was found, share
+ * ten a second, so that invented members cannot turn this node against others.
  */
 import { compareIds, type NodeId } from '../base/ids.js'
 import type { Address } from '../base/runtime.js'
@@ -20,10 +21,18 @@ const TEN_MINUTES_MS = 600_000
 const DAY_MS = 86_400_000
 const DIALS_PER_S = 10
 
+const LASTS_MS = {
+  gone: DAY_MS,
+  introduced: TEN_MINUTES_MS,
+  seed: Infinity,
+  found: Infinity,
+  asked: 0,
+} as const
+
 export interface Target {
   readonly key: string
-  readonly kind: 'seed' | 'introduced' | 'gone' | 'asked'
-  /** Undefined for a seed: the challenge will say. */
+  readonly kind: 'seed' | 'found' | 'introduced' | 'gone' | 'asked'
+  /** Undefined for a seed, and for what was found: the challenge will say. */
   readonly name: NodeId | undefined
   readonly address: Address
 }
@@ -60,7 +69,7 @@ export class DialPlan {
   }
 
   #roomFor(kind: Target['kind']): boolean {
-    if (kind === 'seed') return true
+    if (kind === 'seed' || kind === 'found') return true // bounded by who writes and lists them
     const others = [...this.#entries.values()].filter(entry => entry.kind === kind)
     if (kind === 'introduced') return others.length < this.#max
     if (others.length >= 2 * this.#max) this.#entries.delete(others[0]!.key)
@@ -82,6 +91,21 @@ export class DialPlan {
     this.#entries.delete(key)
   }
 
+  /** That node was reached, wherever it was expected. */
+  forgetNode(name: NodeId): void {
+    for (const [key, entry] of this.#entries) if (entry.name === name) this.#entries.delete(key)
+  }
+
+  /** Where an entry of that key leads. */
+  address(key: string): Address | undefined {
+    return this.#entries.get(key)?.address
+  }
+
+  /** The keys of that kind. */
+  keysOf(kind: Target['kind']): readonly string[] {
+    return [...this.#entries.values()].filter(entry => entry.kind === kind).map(entry => entry.key)
+  }
+
   /** Those to dial now; each is under way until `failed` or `forget`. */
   take(nowMs: number): readonly Target[] {
     this.#tokens = Math.min(DIALS_PER_S, this.#tokens + ((nowMs - this.#tokensMs) * DIALS_PER_S) / 1_000)
@@ -89,8 +113,9 @@ export class DialPlan {
     const taken: Target[] = []
     for (const entry of this.#waiting()) {
       if (entry.dueMs > nowMs) continue
-      if (entry.attempts > 0 && this.#tokens < 1) continue
-      if (entry.attempts > 0) this.#tokens -= 1
+      const paced = entry.attempts > 0 || entry.kind === 'found'
+      if (paced && this.#tokens < 1) continue
+      if (paced) this.#tokens -= 1
       entry.busy = true
       taken.push(entry)
     }
@@ -102,11 +127,7 @@ export class DialPlan {
     const entry = this.#entries.get(key)
     if (entry === undefined) return
     const ageMs = nowMs - entry.sinceMs
-    if (entry.kind === 'asked') {
-      this.#entries.delete(key)
-      return
-    }
-    if (ageMs > (entry.kind === 'gone' ? DAY_MS : TEN_MINUTES_MS) && entry.kind !== 'seed') {
+    if (ageMs >= LASTS_MS[entry.kind]) {
       this.#entries.delete(key)
       return
     }

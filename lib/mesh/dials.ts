@@ -12,6 +12,7 @@ import { FrameType } from '../wire/frame.js'
 import type { Connecting } from './connecting.js'
 import { Connection, type ConnectionOwner } from './connection.js'
 import { DialPlan, type Target } from './dial-plan.js'
+import { Found } from './found.js'
 import type { Ground } from './ground.js'
 import {
   type Claim,
@@ -26,6 +27,8 @@ import { type Joining, seedKey } from './joining.js'
 import type { Sessions } from './sessions.js'
 
 const DIAL_MS = 1_500
+/** Failures that are told of by name. */
+const FAILURES_TOLD = 3
 
 export interface DialsOwner {
   readonly connections: ConnectionOwner
@@ -38,6 +41,8 @@ export interface DialsOwner {
   readonly refused: (name: NodeId) => void
   /** A seed refuses this node, and trying again will not help. */
   readonly misfit: (error: TroupeError) => void
+  /** Published by this node, or by a member with which there is a session. */
+  readonly isMembers: (address: Address) => boolean
 }
 
 interface Dial {
@@ -54,7 +59,10 @@ export class Dials {
   readonly #sessions: Sessions
   readonly #owner: DialsOwner
   readonly #plan: DialPlan
+  readonly #found: Found
   readonly #dials = new Map<string, Dial>()
+  /** What became of the last dial of each target, until one succeeds. */
+  readonly #failures = new Map<string, string>()
   readonly #dialOf = new Map<Connection, Dial>()
   #joining: Joining | undefined
   #timer: Timer | undefined
@@ -65,6 +73,11 @@ export class Dials {
     this.#sessions = sessions
     this.#owner = owner
     this.#plan = new DialPlan(ground.limits.membersMax)
+    this.#found = new Found({
+      self: { peer: ground.self, creation: ground.creation },
+      isMembers: owner.isMembers,
+      hasSession: ({ peer, creation }) => sessions.get(peer)?.creation === creation,
+    })
   }
 
   get size(): number {
@@ -73,6 +86,25 @@ export class Dials {
 
   get targets(): number {
     return this.#plan.size
+  }
+
+  /** Addresses that discovery lists now. */
+  get listed(): number {
+    return this.#found.size
+  }
+
+  /** Where that node is dialled, now or later. */
+  addressOf(name: NodeId): Address | undefined {
+    return this.#plan.address(name)
+  }
+
+  /** Why nobody was reached, for people. */
+  whyNot(): string {
+    const failures = [...this.#failures]
+    if (failures.length === 0) return 'no other node was found'
+    const told = failures.slice(0, FAILURES_TOLD).map(([key, why]) => `${key}: ${why}`)
+    const more = failures.length - told.length
+    return `nobody could be reached (${told.join('; ')}${more > 0 ? `; and ${more} more` : ''})`
   }
 
   /** True when that node is dialled, now or later. */
@@ -102,8 +134,22 @@ export class Dials {
     this.#due()
   }
 
+  /** What discovery lists now, as a whole: what is new is dialled, what has gone is not. Gives the keys of the former. */
+  found(addresses: readonly Address[]): readonly string[] {
+    if (this.#stopped) return []
+    this.#found.list(addresses)
+    for (const key of this.#plan.keysOf('found')) if (!this.#found.has(key)) this.#forgetTarget(key)
+    const wanted = this.#found.wanted().filter(([key]) => !this.#plan.has(key))
+    const nowMs = this.#ground.runtime.clock.now()
+    for (const [key, address] of wanted)
+      this.#plan.want({ key, kind: 'found', name: undefined, address }, nowMs)
+    if (wanted.length > 0) this.#soon()
+    return wanted.map(([key]) => key)
+  }
+
+  /** It is a member with a session, or it left. */
   forget(name: NodeId): void {
-    this.#plan.forget(name)
+    this.#plan.forgetNode(name)
   }
 
   stop(): void {
@@ -137,21 +183,20 @@ export class Dials {
   refused(connection: Connection, refused: Refused): boolean {
     const dial = this.#dialOf.get(connection)
     if (dial === undefined) return false
-    if (refused.code === Refusal.superseded && dial.target.kind === 'seed') {
+    if (refused.code === Refusal.superseded && dial.target.name === undefined) {
       this.#drop(dial) // its own dial is on the way to us; should it fail, this one is due again
       this.#backOff(dial.target)
       this.#soon()
       return true
     }
     this.#complain(dial, refused, connection)
-    this.#failed(dial, false, refused.code === Refusal.superseded)
+    this.#failed(dial, refused.why, refused.code === Refusal.superseded)
     return true
   }
 
-  failed(connection: Connection): boolean {
+  failed(connection: Connection, why: string): void {
     const dial = this.#dialOf.get(connection)
-    if (dial !== undefined) this.#failed(dial, false)
-    return dial !== undefined
+    if (dial !== undefined) this.#failed(dial, why)
   }
 
   // Inside.
@@ -164,10 +209,24 @@ export class Dials {
     if (this.#stopped) return
     const { clock } = this.#ground.runtime
     const nowMs = clock.now()
-    for (const target of this.#plan.take(nowMs)) this.#dial(target)
+    for (const target of this.#plan.take(nowMs)) {
+      if (target.kind !== 'found' || this.#found.isWorthADial(target.key)) this.#dial(target)
+      else this.#needless(target)
+    }
     this.#timer?.clear()
     const nextMs = this.#plan.nextMs(nowMs)
     if (nextMs !== undefined) this.#timer = clock.after(nextMs - nowMs, () => this.#due())
+  }
+
+  /** Since it was found, it was reached in another way. */
+  #needless({ key }: Target): void {
+    this.#forgetTarget(key)
+    this.#joining?.tried(key, undefined, true)
+  }
+
+  #forgetTarget(key: string): void {
+    this.#plan.forget(key)
+    this.#failures.delete(key)
   }
 
   #dial(target: Target): void {
@@ -194,7 +253,7 @@ export class Dials {
       return
     }
     if (!result.ok) {
-      this.#failed(dial, result.code === 'ECONNREFUSED')
+      this.#failed(dial, result.code)
       return
     }
     const { runtime, limits } = this.#ground
@@ -205,12 +264,13 @@ export class Dials {
   }
 
   /** It failed by itself: the next one is planned, and whoever waited for this one is told. */
-  #failed(dial: Dial, refused: boolean, superseded = false): void {
+  #failed(dial: Dial, why: string, superseded = false): void {
     const { target } = dial
     this.#drop(dial)
     this.#backOff(target)
+    if (target.name === undefined && this.#plan.has(target.key)) this.#failures.set(target.key, why)
     this.#tried(target.key, dial.peer, !superseded)
-    if (refused && target.name !== undefined) this.#owner.refused(target.name)
+    if (why === 'ECONNREFUSED' && target.name !== undefined) this.#owner.refused(target.name)
     this.#soon()
   }
 
@@ -232,7 +292,7 @@ export class Dials {
   /** We need it no more: there is a session, or a better dial. */
   #dropDone(dial: Dial): void {
     this.#drop(dial)
-    this.#plan.forget(dial.target.key)
+    this.#forgetTarget(dial.target.key)
     this.#tried(dial.target.key, dial.peer, false)
   }
 
@@ -241,13 +301,14 @@ export class Dials {
     const { peer, creation } = step
     const { self, creation: own } = this.#ground
     const { key, name } = dial.target
+    this.#found.reached(key, { peer, creation })
     if (peer === self && creation === own) {
       this.#drop(dial)
-      this.#plan.forget(key)
+      this.#forgetTarget(key)
       this.#tried(key, undefined, true)
       return
     }
-    if (name !== undefined && name !== peer) return this.#failed(dial, false) // somebody else lives there now
+    if (name !== undefined && name !== peer) return this.#failed(dial, `${peer} answered`) // somebody else lives there now
     dial.peer = peer
     this.#reached(key, peer)
     if (this.#sessions.get(peer)?.creation === creation) return this.#dropDone(dial)
@@ -264,7 +325,7 @@ export class Dials {
     dial.over = true
     this.#dials.delete(dial.target.key)
     this.#dialOf.delete(connection)
-    this.#plan.forget(dial.target.key)
+    this.#forgetTarget(dial.target.key)
     this.#owner.opened(connection, step.opened, dial.target.kind === 'introduced')
     this.#tried(dial.target.key, dial.peer, false)
   }
@@ -278,7 +339,7 @@ export class Dials {
     if (step.tag !== 'refuse') return
     this.#complain(dial, step.refused, connection)
     connection.refuse(step.refused)
-    this.#failed(dial, false)
+    this.#failed(dial, step.refused.why)
   }
 
   #reached(key: string, peer: NodeId): void {
@@ -291,11 +352,16 @@ export class Dials {
     this.#owner.connecting.tried(key, failed)
   }
 
-  /** A refusal that is a matter of configuration ends the joining. */
-  #complain(dial: Dial, { code, why }: Refused, connection: Connection): void {
+  /**
+   * A refusal that is a matter of configuration is said once, and of a seed it ends the joining: somebody wrote that
+   * address down for this cluster. What was found may as well be a stranger's.
+   */
+  #complain({ target }: Dial, { code, why }: Refused, connection: Connection): void {
     if (code !== Refusal.handshake && code !== Refusal.duplicate) return
-    this.#ground.notes.warn(why, connection.stream.remote)
-    if (dial.target.kind !== 'seed') return
+    if (target.name !== undefined || this.#failures.get(target.key) !== why) {
+      this.#ground.notes.warn(why, connection.stream.remote)
+    }
+    if (target.kind !== 'seed') return
     const name = code === Refusal.duplicate ? 'ERR_DUPLICATE_NODE' : 'ERR_HANDSHAKE'
     this.#owner.misfit(new TroupeError(name, `start: a seed refused us: ${why}`, { why }))
   }

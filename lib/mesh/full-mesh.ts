@@ -10,6 +10,7 @@
  * It learns of others from the lists that members send when a session opens, and dials each at once.
  */
 import { createHash } from 'node:crypto'
+import type { DiscoverySource } from '../base/discovery.js'
 import { TroupeError } from '../base/errors.js'
 import { compareIds, type NodeId } from '../base/ids.js'
 import { LIMITS, type Limits } from '../base/limits.js'
@@ -21,6 +22,7 @@ import { Announcer } from './announcer.js'
 import { Connecting } from './connecting.js'
 import type { Connection, ConnectionOwner } from './connection.js'
 import { Dials } from './dials.js'
+import { Discovery } from './discovery.js'
 import { META_BYTES_MAX } from './fields.js'
 import { Gossip } from './gossip.js'
 import { Greeters } from './greeters.js'
@@ -46,6 +48,7 @@ export interface MeshOptions {
   /** What others are told to dial; default where it listens. */
   readonly advertise?: Address | undefined
   readonly seeds?: readonly Address[] | undefined
+  readonly discovery?: readonly DiscoverySource[] | undefined
   readonly cluster: {
     readonly name: string
     /** What all nodes must agree on: slot count, hash and ring version, quorum size. */
@@ -118,6 +121,7 @@ class FullMesh implements Mesh {
   readonly #greeters: Greeters
   readonly #connecting = new Connecting(peer => this.#sessions.get(peer) !== undefined)
   #gossiping = false
+  readonly #discovery: Discovery
   #joining: Joining | undefined
   #listener: Listener | undefined
   #phase: 'new' | 'started' | 'stopped' = 'new'
@@ -167,6 +171,10 @@ class FullMesh implements Mesh {
       connecting: this.#connecting,
       refused: name => this.#gossip.refused(name),
       misfit: error => this.#fail(error),
+      isMembers: address => this.#isMembers(address),
+    })
+    this.#discovery = new Discovery(this.#ground, options.discovery ?? [], {
+      found: (listed, first) => this.#found(listed, first),
     })
     this.#greeters = new Greeters(this.#ground, this.#sessions, this.#dials, {
       ...shared,
@@ -201,11 +209,12 @@ class FullMesh implements Mesh {
   async start(): Promise<void> {
     if (this.#phase !== 'new') throw new TroupeError('ERR_STOPPED', 'start: this mesh was started before')
     this.#phase = 'started'
-    const { listen, seeds = [] } = this.#options
+    const { listen, seeds = [], discovery = [] } = this.#options
+    const joins = seeds.length + discovery.length > 0
     if (listen !== undefined) await this.#listen(listen)
-    if (listen === undefined && seeds.length === 0) return
+    if (listen === undefined && !joins) return
     this.#startGossip()
-    if (seeds.length > 0) await this.#join(seeds)
+    if (joins) await this.#join(seeds, discovery.length)
   }
 
   connect(to: NodeId | Address, done: (connected: boolean) => void): () => void {
@@ -238,6 +247,7 @@ class FullMesh implements Mesh {
     this.#fail(new TroupeError('ERR_STOPPED', 'start: the mesh was stopped'))
     this.#gossip.stop()
     this.#connecting.stop()
+    this.#discovery.stop()
     this.#dials.stop()
     this.#greeters.stop()
     await this.#sessions.leave(timeoutMs)
@@ -258,6 +268,7 @@ class FullMesh implements Mesh {
       unauthenticated: this.#greeters.size,
       dialling: this.#dials.size,
       dialTargets: this.#dials.targets,
+      discovered: this.#dials.listed,
       queuedBytes,
       refusedFull: refused + (counters['refusedFull'] ?? 0),
     }
@@ -284,19 +295,31 @@ class FullMesh implements Mesh {
     else this.#greeters.accept(stream)
   }
 
-  #join(seeds: readonly Address[]): Promise<void> {
+  #join(seeds: readonly Address[], sources: number): Promise<void> {
     const { clock } = this.#ground.runtime
+    const { log } = this.#ground.notes
     const joined = new Promise<void>((resolve, reject) => {
-      this.#joining = new Joining(seeds, () => {
+      this.#joining = new Joining(seeds, sources, () => {
         if (this.#sessions.size === 0)
-          this.#ground.notes.log.info(`${this.self}: no seed answered; alone for now`)
+          log.warn(`${this.self}: ${this.#dials.whyNot()}; alone for now, and goes on trying`)
         this.#announcer.say(resolve)
       })
       this.#refuse = reject
     })
     const deadline = clock.after(JOIN_MS, () => this.#joining?.finish())
     this.#dials.join(this.#joining!, seeds)
+    this.#discovery.start()
     return joined.finally(() => deadline.clear())
+  }
+
+  #found(listed: readonly Address[], first: boolean): void {
+    this.#joining?.found(this.#dials.found(listed))
+    if (first) this.#joining?.heard()
+  }
+
+  #isMembers({ host, port }: Address): boolean {
+    const records = [this.#swim.self, ...this.#sessions.sorted.map(({ peer }) => this.#swim.get(peer))]
+    return records.some(record => record?.address.host === host && record.address.port === port)
   }
 
   #fail(error: TroupeError): void {
@@ -322,7 +345,7 @@ class FullMesh implements Mesh {
       },
       failed: (connection, why, ours) => {
         notes.count(ours ? 'handshakesFailed' : 'notOurs')
-        this.#dials.failed(connection)
+        this.#dials.failed(connection, why)
         this.#greeters.forget(connection)
         if (!ours) notes.warn(why, connection.stream.remote)
       },
@@ -336,11 +359,16 @@ class FullMesh implements Mesh {
     this.#connecting.opened(link.peer)
   }
 
+  /** Where others saw another life of a node that is gone it is dialled, too, besides where it was. */
   #introduced(record: Member): void {
     const { name, address } = record
-    if (this.#sessions.get(name) !== undefined || this.#dials.wants(name)) return
-    this.#dials.want({ key: name, kind: 'introduced', name, address })
-    if (record.state !== 'down' && this.#dials.wants(name)) this.#joining?.await(name)
+    if (this.#sessions.get(name) !== undefined) return
+    const known = this.#dials.addressOf(name)
+    const moved = known !== undefined && (known.host !== address.host || known.port !== address.port)
+    const key = moved ? `${name} moved` : name
+    if (this.#dials.wants(key)) return
+    this.#dials.want({ key, kind: 'introduced', name, address })
+    if (record.state !== 'down' && this.#dials.wants(key)) this.#joining?.await(name)
   }
 
   /** Who went without a goodbye is dialled, at once and for long. */

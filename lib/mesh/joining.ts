@@ -2,8 +2,9 @@
  * When a start is over. Pure.
  *
  *   seeds   pending ──► answered   when its member list is learnt      answered, and nobody awaited: joined
- *                   └─► failed     when its dial failed once           all failed: joined, alone
+ *                   └─► failed     when its dial failed once           all failed, and all sources heard: joined, alone
  *
+ * What discovery finds in time is a seed like others. A source was heard when it answered or failed once.
  * Awaited are the members that a seed named as there, until each is connected or failed one dial.
  */
 import type { NodeId } from '../base/ids.js'
@@ -21,11 +22,27 @@ export class Joining {
   readonly #seeds = new Map<string, Seed>()
   readonly #awaited = new Set<NodeId>()
   readonly #listed = new Set<NodeId>()
+  /** Sources that were not heard yet. */
+  #sources: number
   #over = false
 
-  constructor(seeds: readonly Address[], done: () => void) {
+  constructor(seeds: readonly Address[], sources: number, done: () => void) {
     this.#done = done
+    this.#sources = sources
     for (const address of seeds) this.#seeds.set(seedKey(address), { state: 'pending', peer: undefined })
+  }
+
+  /** These are dialled, too. */
+  found(keys: readonly string[]): void {
+    if (this.#over) return
+    for (const key of keys)
+      if (!this.#seeds.has(key)) this.#seeds.set(key, { state: 'pending', peer: undefined })
+  }
+
+  /** One more source answered, or failed, for the first time. After `found`. */
+  heard(): void {
+    this.#sources -= 1
+    this.#settle()
   }
 
   /** The dial of a seed knows now whom it reached. */
@@ -78,6 +95,7 @@ export class Joining {
       if (seed.peer !== undefined && this.#listed.has(seed.peer)) seed.state = 'answered'
     }
     const answered = seeds.some(seed => seed.state === 'answered')
-    if (answered ? this.#awaited.size === 0 : seeds.every(seed => seed.state === 'failed')) this.finish()
+    const failed = this.#sources <= 0 && seeds.every(seed => seed.state === 'failed')
+    if (answered ? this.#awaited.size === 0 : failed) this.finish()
   }
 }

@@ -12,6 +12,7 @@
  */
 import type { ActorRef, CallOptions, Node, ProcessBranch, Self, SpawnOptions } from '../actor/api.js'
 import { type AnyActor, definitionNamed } from '../actor/define.js'
+import { formatAddress } from '../base/address.js'
 import { TroupeError } from '../base/errors.js'
 import type { IdSpace } from '../base/id-space.js'
 import { type Pid, parsePid } from '../base/ids.js'
@@ -31,7 +32,6 @@ import {
   checkClientRequest,
   toClientError,
 } from './client-protocol.js'
-import { formatAddress } from './options.js'
 
 export interface ClientRequestsOptions {
   readonly node: Node

@@ -239,6 +239,8 @@ class TroupeNode implements Node {
         creation,
         listen: options.listen,
         seeds: options.seeds,
+        discovery: options.discovery,
+        advertise: options.advertise,
         cluster: {
           name: options.cluster,
           parameters: { slots: SLOTS, hash: HASH_VERSION, ring: RING_VERSION },

@@ -1,11 +1,14 @@
 import type { NodeDescription } from '../actor/api.js'
 import type { AnyActor } from '../actor/define.js'
 import { type AnyProcedure, isProcedure } from '../actor/procedure.js'
+import { formatAddress, isLoopback, parseAddress } from '../base/address.js'
+import { checkDiscovery, type Discovery, type DiscoverySource } from '../base/discovery.js'
 import { show } from '../base/errors.js'
 import { type NodeId, parseNodeId } from '../base/ids.js'
 import { LIMITS, type Limits, PROCEDURES_LISTED_MAX } from '../base/limits.js'
 import type { Logger } from '../base/log.js'
 import {
+  anything,
   arrayOf,
   type Check,
   checkOptions,
@@ -33,6 +36,17 @@ export interface NodeOptions {
   readonly listen?: string | undefined
   /** Addresses of some members. One that answers is enough. */
   readonly seeds?: readonly string[] | undefined
+  /**
+   * Where to look for members, again and again: names in DNS, a file, a function. What is found is dialled as seeds are,
+   * and whoever was found later is joined then. Unlike a seed, which a person wrote down for this cluster, a found
+   * address that refuses this node does not fail the start: it is told, and tried again.
+   */
+  readonly discovery?: Discovery | readonly Discovery[] | undefined
+  /**
+   * `host:port` that other nodes dial, where it is not the one of `listen`: behind a port mapping, or when it listens on
+   * every address (`0.0.0.0`).
+   */
+  readonly advertise?: string | undefined
   /** Shared by all nodes, at least 32 bytes. With several the first is offered and all are accepted: for rotation. */
   readonly secret?: string | readonly string[] | undefined
   /** Allows to listen off loopback, in plain text. Default false. */
@@ -78,6 +92,8 @@ export interface CheckedOptions {
   readonly cluster: string
   readonly listen: Address | undefined
   readonly seeds: readonly Address[]
+  readonly discovery: readonly DiscoverySource[]
+  readonly advertise: Address | undefined
   readonly secrets: readonly string[]
   readonly actors: ReadonlyMap<string, AnyActor>
   readonly procedures: ReadonlyMap<string, AnyProcedure>
@@ -135,6 +151,8 @@ const CHECKS: Readonly<Record<string, Check>> = {
   cluster: isLabel,
   listen: isString,
   seeds: arrayOf(isString),
+  discovery: anything, // see checkDiscovery
+  advertise: isString,
   // A secret is never shown, not even a wrong one: see secretsOf.
   secret: () => undefined,
   insecure: isBoolean,
@@ -168,11 +186,14 @@ export function checkNodeOptions(given: NodeOptions, runtime: Runtime): CheckedO
   checkOptions('createNode', given, CHECKS)
   const limits = limitsOf(given.limits)
   const seeds = (given.seeds ?? []).map((seed, i) => parseAddress(`createNode: seeds[${i}]`, seed, 1))
+  const discovery = checkDiscovery('createNode: discovery', given.discovery)
   return {
     name: given.name === undefined ? defaultName(runtime) : parseNodeId(given.name),
     cluster: given.cluster ?? 'troupe',
-    listen: listenOf(given, seeds.length > 0),
+    listen: listenOf(given, seeds.length + discovery.length > 0),
     seeds,
+    discovery,
+    advertise: advertiseOf(given.advertise),
     secrets: secretsOf(given.secret),
     actors: byName('actors', 'what is spawned', given.actors ?? []),
     procedures: byName('procedures', 'what is called', listed(given.procedures ?? [])),
@@ -204,33 +225,30 @@ function limitsOf(given: Partial<Limits> | undefined): Limits {
     : limits
 }
 
-const ADDRESS = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]]+)):(\d{1,5})$/
+/** Every address of a machine, and hence none that others could dial. */
+const isWildcard = ({ host }: Address): boolean => host === '0.0.0.0' || /^[0:]*:[0:]*$/.test(host)
 
-/** `host:port`, `[v6]:port`. Throws `TypeError` that begins with `where`. */
-export function parseAddress(where: string, text: unknown, portMin: number): Address {
-  const match = typeof text === 'string' ? ADDRESS.exec(text) : null
-  const port = Number(match?.[3])
-  if (match === null || port > 65_535 || port < portMin) {
-    throw new TypeError(
-      `${where}: expected host:port with a port from ${portMin} to 65535, got ${show(text)}`,
-    )
-  }
-  return { host: (match[1] ?? match[2]) as string, port }
+function advertiseOf(text: string | undefined): Address | undefined {
+  if (text === undefined) return undefined
+  const address = parseAddress('createNode: advertise', text, 1)
+  if (!isWildcard(address)) return address
+  throw new TypeError(
+    `createNode: advertise: expected an address that other nodes can dial, got ${formatAddress(address)}`,
+  )
 }
 
-export const formatAddress = (address: Address): string =>
-  address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
-
-export const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
-
-function listenOf(given: NodeOptions, hasSeeds: boolean): Address | undefined {
-  const text = given.listen ?? (hasSeeds ? '127.0.0.1:0' : undefined)
+function listenOf(given: NodeOptions, joins: boolean): Address | undefined {
+  const text = given.listen ?? (joins ? '127.0.0.1:0' : undefined)
   if (text === undefined) return undefined
   const address = parseAddress('createNode: listen', text, 0)
   if (!isLoopback(address.host) && given.insecure !== true) {
     throw new TypeError(
       `createNode: listen: ${formatAddress(address)} is not a loopback address, and the mesh is not encrypted: anyone on the way could read and change what nodes say. Listen on 127.0.0.1, or accept that with insecure: true`,
+    )
+  }
+  if (isWildcard(address) && given.advertise === undefined) {
+    throw new TypeError(
+      `createNode: listen: ${formatAddress(address)} is every address of this machine, and none that other nodes could dial: say where they reach it with advertise`,
     )
   }
   return address

@@ -1,11 +1,12 @@
 /** Connecting, pinging and leaving single nodes: what is asked of the mesh by name or address, with a deadline. */
+
+import { parseAddress } from '../base/address.js'
 import { show } from '../base/errors.js'
 import { isNodeId, type NodeId } from '../base/ids.js'
 import { timeoutOf, type WaitOptions } from '../base/options.js'
 import type { Address, Clock } from '../base/runtime.js'
 import type { Mesh } from '../mesh/mesh.js'
 import type { Pinged } from '../remote/rpc.js'
-import { parseAddress } from './options.js'
 
 /** Throws `TypeError`. */
 function targetOf(to: unknown): NodeId | Address {

@@ -33,6 +33,12 @@ interface NameChange {
   readonly apply: (names: Map<string, File>) => void
 }
 
+interface Watched {
+  readonly node: SimNode
+  readonly path: string
+  readonly changed: () => void
+}
+
 const folderOf = (path: string): string => path.slice(0, Math.max(1, path.lastIndexOf('/')))
 
 const errno = (code: string, what: string): Error => Object.assign(new Error(`${code}: ${what}`), { code })
@@ -50,11 +56,26 @@ export class SimDisk {
   #names = new Map<string, File>()
   #durableNames = new Map<string, File>()
   #changes: NameChange[] = []
+  readonly #watches = new Set<Watched>()
   /** Sum of all files' bytes above which writes fail with `ENOSPC`. */
   capacityBytes = Infinity
 
   constructor(random: SimRandom) {
     this.#random = random
+  }
+
+  /** Another program of the machine writes a file, in a folder that it makes: durable at once. */
+  put(path: string, text: string): void {
+    this.#makeFolder(folderOf(path))
+    this.#put(path, true, Buffer.from(text))
+    this.#sync(path)
+  }
+
+  /** A node hears of every change of that file, until it ends it or is dead. */
+  watch(node: SimNode, path: string, changed: () => void): () => void {
+    const watch = { node, path, changed }
+    this.#watches.add(watch)
+    return () => this.#watches.delete(watch)
   }
 
   /** The next operation of that kind fails with that errno. */
@@ -135,6 +156,7 @@ export class SimDisk {
     // As a real disk does: what fits is written, then it says no.
     const bytes = Buffer.from(given.subarray(0, Math.max(0, Math.min(given.length, freeBytes))))
     file.unsynced.push({ truncate, bytes })
+    this.#touched([path])
     if (bytes.length < given.length) throw errno('ENOSPC', path)
   }
 
@@ -173,7 +195,20 @@ export class SimDisk {
 
   #change(paths: readonly string[], created: string | undefined, apply: NameChange['apply']): void {
     apply(this.#names)
+    this.#touched(paths)
     this.#changes.push({ folders: paths.map(folderOf), created, apply })
+  }
+
+  #touched(paths: readonly string[]): void {
+    for (const watch of this.#watches) {
+      const { node, path, changed } = watch
+      if (!node.alive) this.#watches.delete(watch)
+      else if (paths.includes(path)) {
+        node.deliver('watch', path, () => {
+          if (this.#watches.has(watch)) changed()
+        })
+      }
+    }
   }
 
   #makeFolder(path: string): void {

@@ -76,6 +76,12 @@ const keyOf = (address: Address): string => `${address.host} ${address.port}`
 
 const errno = (code: string, what: string): Error => Object.assign(new Error(`${code}: ${what}`), { code })
 
+function answerOf<T>(question: string, answer: readonly T[] | string): readonly T[] {
+  if (typeof answer === 'string') throw errno(answer, question)
+  if (answer.length === 0) throw errno('ENOTFOUND', question)
+  return answer
+}
+
 export class SimNetwork {
   readonly #world: World
   readonly #options: Required<LinkOptions>
@@ -85,7 +91,8 @@ export class SimNetwork {
   readonly #listeners = new Map<string, Taken>()
   /** Who listened there last: a machine keeps its address when its process dies. */
   readonly #homes = new Map<string, string>()
-  readonly #names = new Map<string, readonly string[]>()
+  readonly #names = new Map<string, readonly string[] | string>()
+  readonly #services = new Map<string, readonly Address[] | string>()
   readonly #connections = new Set<readonly [SimStream, SimStream]>()
   #nextPort = EPHEMERAL_PORT
   #nextConnection = 0
@@ -147,18 +154,25 @@ export class SimNetwork {
     this.#forgetClosed()
   }
 
-  /** What looking `host` up gives from now on. IP literals and node names resolve to themselves. */
-  resolve(host: string, addresses: readonly string[]): void {
+  /**
+   * What looking `host` up gives from now on: addresses, or the code that it fails with (`'ESERVFAIL'`). IP literals and
+   * node names resolve to themselves.
+   */
+  resolve(host: string, addresses: readonly string[] | string): void {
     this.#names.set(host, addresses)
+  }
+
+  /** The SRV records that `name` has from now on, or the code that asking for them fails with. */
+  resolveServices(name: string, services: readonly Address[] | string): void {
+    this.#services.set(name, services)
   }
 
   readonly resolver: Resolver = {
     lookup: async host => {
-      const known = this.#names.get(host)
-      if (known !== undefined && known.length > 0) return known
-      if (known === undefined && (isIp(host) || this.#machines.has(host))) return [host]
-      throw errno('ENOTFOUND', `lookup ${host}`)
+      const itself = isIp(host) || this.#machines.has(host) ? [host] : 'ENOTFOUND'
+      return answerOf(`lookup ${host}`, this.#names.get(host) ?? itself)
     },
+    services: async name => answerOf(`services ${name}`, this.#services.get(name) ?? 'ENOTFOUND'),
   }
 
   /** A node starts its life: from now on it is what its machine answers with. */

@@ -12,7 +12,7 @@
  */
 import { TroupeError } from '../base/errors.js'
 import { RingQueue } from '../base/ring-queue.js'
-import type { Clock, Disk, Host, Loop, Resolver, Runtime, Timer, Transport } from '../base/runtime.js'
+import type { Clock, Disk, Host, Loop, Resolver, Runtime, Timer, Transport, Watch } from '../base/runtime.js'
 import { WALL_START_MS } from './sim-clock.js'
 import type { SimRandom } from './sim-random.js'
 import { toGrid, type World } from './world.js'
@@ -34,6 +34,7 @@ interface Task {
 export interface Surroundings {
   transport(node: SimNode): Transport
   disk(node: SimNode): Disk
+  watch(node: SimNode): Watch
   readonly resolver: Resolver
   readonly host: Host
 }
@@ -83,6 +84,7 @@ export class SimNode {
       transport: options.around.transport(this),
       resolver: options.around.resolver,
       disk: options.around.disk(this),
+      watch: options.around.watch(this),
       host: this.#host(options.around.host),
     }
   }

@@ -98,6 +98,7 @@ export class Simulation {
       around: {
         transport: life => this.network.transportOf(life),
         disk: life => disk.of(life, (delayMs, fn) => this.#world.at(this.#nowMs + delayMs, fn)),
+        watch: life => (path, changed) => disk.watch(life, path, changed),
         resolver: this.network.resolver,
         host: this.#real.host,
       },
