@@ -31,7 +31,10 @@ export interface TestMeshOptions {
   /** Everything that is left to chance follows from it. */
   readonly seed: number
   readonly actors?: readonly AnyActor[] | undefined
-  /** For every node. Default: silent, and local mail goes through the codec. */
+  /**
+   * For every node. Default: silent, and local mail goes through the codec. With `discovery` they are given no seeds: what
+   * names resolve to is `network.resolve`, what files hold `simulation.disk(node).put`.
+   */
   readonly options?: Omit<NodeOptions, 'name' | 'listen' | 'seeds' | 'actors' | 'runtime'> | undefined
   /** How links behave where `network.link` says nothing else. */
   readonly link?: LinkOptions | undefined
@@ -138,12 +141,16 @@ export class TestMesh {
       ...this.#options.options,
       name,
       listen: `${name}:${PORT}`,
-      seeds: this.#names.filter(other => other !== name).map(other => `${other}:${PORT}`),
+      seeds: this.#options.options?.discovery === undefined ? this.#seedsOf(name) : [],
       actors: this.#options.actors ?? [],
       runtime,
     })
     this.#nodes.set(name, node)
     return node
+  }
+
+  #seedsOf(name: string): readonly string[] {
+    return this.#names.filter(other => other !== name).map(other => `${other}:${PORT}`)
   }
 
   /** The process dies, its machine lives: peers see their connections end. */
