@@ -3,7 +3,9 @@
 import type { Node } from '../actor/api.js'
 import type { AnyActor } from '../actor/define.js'
 import { formatAddress } from '../base/address.js'
+import type { Discovery, FindAddresses } from '../base/discovery.js'
 import { createNode } from '../node/node.js'
+import type { NodeOptions } from '../node/options.js'
 import { isLabel } from '../node/options.js'
 import { ActorFolderError, loadActors } from './actor-folder.js'
 import type { Command, Desk } from './commands.js'
@@ -40,6 +42,12 @@ const flags = {
     anAddress(0),
   ),
   seed: list('HOST:PORT', 'the address of some member; may be given several times', anAddress(1)),
+  discover: list(
+    'WHERE',
+    'where members are looked for, again and again: dns:NAME:PORT, srv:NAME or file:PATH; may be given several times',
+    aSource,
+  ),
+  advertise: single('HOST:PORT', 'where others dial it, if not at --listen', anAddress(1)),
   actors: list(
     'FOLDER',
     'hosts the actors that its .js, .mjs (and, where Node.js can, .ts) modules export',
@@ -70,6 +78,7 @@ export const start: Command = {
   examples: [
     'troupe start --name a --actors ./actors',
     'troupe start --name b --listen 127.0.0.1:7002 --seed 127.0.0.1:7001 --actors ./actors',
+    'troupe start --name c --listen 127.0.0.1:7003 --discover file:peers --actors ./actors',
   ],
   async run(desk, argv) {
     const { values } = parse({ command: 'start', words: [], flags }, argv)
@@ -100,15 +109,9 @@ async function create(
 ): Promise<Node> {
   try {
     return await createNode({
-      name: values.name,
-      cluster: values.cluster,
-      listen: values.listen ?? LISTEN,
-      seeds: values.seed,
+      ...startOptions(values, desk.terminal.absolute),
       secret,
-      insecure: values.insecure,
       actors,
-      tags: values.tag,
-      meta: Object.fromEntries(values.meta),
       runtime: desk.runtime,
     })
   } catch (error) {
@@ -118,9 +121,29 @@ async function create(
   }
 }
 
+/** The flags, as options of `createNode`. */
+export function startOptions(values: Values, absolute: (path: string) => string): NodeOptions {
+  const discovery = values.discover.map(source =>
+    'file' in source ? { file: absolute(source.file) } : source,
+  )
+  return {
+    name: values.name,
+    cluster: values.cluster,
+    listen: values.listen ?? LISTEN,
+    seeds: values.seed,
+    ...(discovery.length === 0 ? {} : { discovery }),
+    advertise: values.advertise,
+    insecure: values.insecure,
+    tags: values.tag,
+    meta: Object.fromEntries(values.meta),
+  }
+}
+
 const asFlag = (message: string): string =>
   message
-    .replace(/^createNode: (seed|actors|tag|meta|listen)s?\b/, '--$1')
+    .replace(/^createNode: discovery\[\d+\]/, '--discover')
+    .replace(/^createNode: (seed|actors|tag|meta|listen|advertise)s?\b/, '--$1')
+    .replace('with advertise', 'with --advertise')
     .replace(/^not a node name/, '--name')
     .replace('insecure: true', '--insecure')
 
@@ -170,4 +193,13 @@ function leaveOnSignal(desk: Desk, values: Values, node: Node): void {
 function aPair(text: string): readonly [string, string] {
   const at = text.indexOf('=')
   return at > 0 ? [text.slice(0, at), text.slice(at + 1)] : wanted('KEY=VALUE')
+}
+
+const SOURCE = /^(?:(?<kind>srv|file):(?<rest>.+)|dns:(?<dns>.+):(?<port>\d{1,5}))$/
+
+function aSource(text: string): Exclude<Discovery, FindAddresses> {
+  const { kind, rest = '', dns, port } = SOURCE.exec(text)?.groups ?? {}
+  if (dns !== undefined) return { dns, port: Number(port) }
+  if (kind === undefined) return wanted('dns:NAME:PORT, srv:NAME or file:PATH')
+  return kind === 'srv' ? { srv: rest } : { file: rest }
 }
