@@ -8,6 +8,8 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { checkDiscovery } from '../lib/base/discovery.js'
 import type { Logger } from '../lib/base/log.js'
+import { parse } from '../lib/cli/flags.js'
+import { start as startCommand, startOptions } from '../lib/cli/start.js'
 import { createNode, type Discovery, type Node, type NodeEvents, type NodeOptions } from '../lib/index.js'
 import { parseAddresses, parseAddressFile, sortedAddresses } from '../lib/mesh/address-list.js'
 import { DialPlan } from '../lib/mesh/dial-plan.js'
@@ -277,7 +279,7 @@ t.test(
     await mesh.runUntil(() => peers(mesh) === 'b c,a c,a b', { limitMs: 15_000 })
     await mesh.advance(120_000)
     const before = mesh.nodes.map(node => count(node, 'mesh.dials'))
-    await mesh.advance(600_000)
+    await mesh.advance(240_000)
     const dials = mesh.nodes.map((node, i) => count(node, 'mesh.dials') - before[i]!)
     t.ok(
       dials.every(n => n >= 7 && n <= 18),
@@ -679,6 +681,28 @@ t.test('the real watch looks by itself where the folder cannot be watched', asyn
   end()
   release()
   t.pass('it was seen')
+})
+
+// ---- the command ----
+
+t.test('--discover says in words what the option says in objects', async t => {
+  const { flags } = startCommand
+  const options = (...argv: string[]) => {
+    const { values } = parse({ command: 'start', words: [], flags }, argv)
+    return startOptions(values as Parameters<typeof startOptions>[0], path => `/at/${path}`)
+  }
+  t.strictSame(
+    options('--discover', 'dns:troupe.prod:7001', '--discover=srv:_troupe._tcp.x', '--discover', 'file:peers')
+      .discovery,
+    [{ dns: 'troupe.prod', port: 7_001 }, { srv: '_troupe._tcp.x' }, { file: '/at/peers' }],
+  )
+  t.notOk('discovery' in options(), 'none is none')
+  t.equal(options('--advertise', 'a:7001').advertise, 'a:7001')
+  for (const wrong of ['dns:a', 'dns::1', 'dns:a:b', 'srv:', 'file:', 'x:1', '10.0.0.1:7001', '']) {
+    t.throws(() => options('--discover', wrong), {
+      message: `--discover: expected dns:NAME:PORT, srv:NAME or file:PATH, got ${JSON.stringify(wrong)}`,
+    })
+  }
 })
 
 // ---- deployment ----
