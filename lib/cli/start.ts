@@ -44,7 +44,7 @@ const flags = {
   seed: list('HOST:PORT', 'the address of some member; may be given several times', anAddress(1)),
   discover: list(
     'WHERE',
-    'where members are looked for, again and again: dns:NAME:PORT, srv:NAME or file:PATH; may be given several times',
+    'looks for members: dns:NAME:PORT, srv:NAME or file:PATH; may be given several times',
     aSource,
   ),
   advertise: single('HOST:PORT', 'where others dial it, if not at --listen', anAddress(1)),
