@@ -96,7 +96,7 @@ export { type ErrorCode, TroupeError } from './base/errors.js'
 export { type NodeId, Pid, parsePid, Ref, samePid, sameRef } from './base/ids.js'
 export type { Limits } from './base/limits.js'
 export type { Logger } from './base/log.js'
-export type { DownReason, Member, MemberState, MembersView } from './base/member.js'
+export type { DownReason, Member, MemberState, MembersView, Quorum } from './base/member.js'
 export type { WaitOptions } from './base/options.js'
 export { type ExitReason, isCleanExit, isShutdown } from './base/reasons.js'
 export type {
@@ -118,6 +118,7 @@ export type {
   Timer,
   Transport,
 } from './base/runtime.js'
+export type { PartitionPolicy } from './coord/quorum.js'
 export {
   defineMachine,
   type MachineContext,

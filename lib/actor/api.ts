@@ -3,7 +3,7 @@
  * everything that implements them, because handlers are given them. `node/` implements `Node`.
  */
 import type { NodeId, Pid, Ref } from '../base/ids.js'
-import type { DownReason, Member, MembersView } from '../base/member.js'
+import type { DownReason, Member, MembersView, Quorum } from '../base/member.js'
 import type { WaitOptions } from '../base/options.js'
 import type { ExitReason } from '../base/reasons.js'
 import type {
@@ -258,6 +258,14 @@ export interface NodeEvents {
   'member:left': [event: { readonly member: Member }]
   /** Its tags, metadata or address are new, also this node's own; or it is no longer suspect. */
   'member:updated': [event: { readonly member: Member }]
+  /**
+   * This side has fewer votes than `partitionPolicy` needs: members are down, or out of reach. Told before anything
+   * follows from it. Processes that run here go on, and those that must be alone in the cluster should stop now: on the
+   * other side they may be made again. Names, placed spawns and restarts are refused with `ERR_NO_QUORUM` from here on.
+   */
+  partitioned: [event: Quorum]
+  /** Enough votes, for the first time since the start, or again: what waited goes on by itself. */
+  quorate: [event: Quorum]
   /** A message that reached nobody. */
   'dead-letter': [
     event: { readonly to: Pid | Ref | string | NameOnNode; readonly message: unknown; readonly why: string },
@@ -345,6 +353,8 @@ export interface NodeHealth {
   readonly members: number
   readonly sessions: number
   readonly loopLagMs: number
+  /** The votes of this side of the cluster, and whether they are enough for `partitionPolicy`. */
+  readonly quorum: Quorum
 }
 
 /** What a node says of itself, besides its name and address. */

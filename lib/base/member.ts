@@ -32,6 +32,16 @@ export interface MembersView {
   readonly members: readonly Member[]
 }
 
+/** How many votes this side of the cluster has, and needs. Plain data. */
+export interface Quorum {
+  /** There are enough: this side may decide. */
+  readonly quorate: boolean
+  /** One for each operating-system process with a member that this node has a handshake with, and which is up. */
+  readonly counted: number
+  /** 0 where the partition policy is `'diverge'`. */
+  readonly needed: number
+}
+
 /** Why a session or a member went, or a suspicion began. The list only grows. */
 export type DownReason =
   /** The peer said goodbye. */

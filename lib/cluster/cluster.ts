@@ -25,6 +25,7 @@ import type { Member } from '../base/member.js'
 import { checkOptions, isInteger, isMs, timeoutOf } from '../base/options.js'
 import type { ExitReason } from '../base/reasons.js'
 import type { Clock, Random } from '../base/runtime.js'
+import type { Partition } from '../coord/partition.js'
 import { type Entry, type Owner, ownerOf } from '../coord/slot-data.js'
 import { slotOf } from '../coord/slot-hash.js'
 import type { Holder, Slots } from '../coord/slots.js'
@@ -48,6 +49,7 @@ export interface ClusterOptions {
   /** What this node hosts for others. */
   readonly hosted: ReadonlyMap<string, AnyActor>
   readonly emit: <E extends keyof NodeEvents>(event: E, ...args: NodeEvents[E]) => void
+  readonly quorum: Pick<Partition, 'quorate' | 'demand'>
 }
 
 /** The rooms that it stands between; they need it, too, so they come after it. */
@@ -90,6 +92,7 @@ export class Cluster implements Spawner, NameResolver, Holder {
       self: options.self,
       clock: options.clock,
       effects: {
+        mayAct: () => options.quorum.quorate,
         entry: name => this.#coord.entry(name),
         holding: name => this.#coord.holding(name),
         isOrphan: entry => this.#isOrphan(entry),
@@ -125,6 +128,11 @@ export class Cluster implements Spawner, NameResolver, Holder {
     this.#revivals.membersChanged()
   }
 
+  /** This side has lost its quorum, or has it again. */
+  quorumChanged(): void {
+    this.#revivals.quorumChanged()
+  }
+
   /** From here on ends of processes are a departure: names without a record are freed, the others revived elsewhere. */
   stopping(): void {
     this.#stopping = true
@@ -142,6 +150,8 @@ export class Cluster implements Spawner, NameResolver, Holder {
     const { actors, members } = this.#needed
     const placement = parsePlacement(options.on, members(), options.name)
     const start = startOptions(options, placement)
+    const named = start.name !== undefined && start.scope === 'cluster'
+    if (named || placement.kind !== 'local') this.#options.quorum.demand('spawn')
     const node = choose(placement, options.name, this.#view())
     if (node === undefined) throw nowhere(placement, members())
     if (node === this.#options.self && this.#stopping) throw this.#leaving()
@@ -190,6 +200,7 @@ export class Cluster implements Spawner, NameResolver, Holder {
   /** As `remote/`'s `Spawner`. Rejects with `ERR_UNKNOWN_ACTOR` for what this node does not host. */
   async host(order: SpawnOrder): Promise<Pid> {
     if (this.#stopping) throw this.#leaving()
+    this.#options.quorum.demand('spawn')
     const def = this.#hosted(order.definition)
     const start = readStartOptions(order.options)
     const { actors, codec } = this.#needed
@@ -248,6 +259,7 @@ export class Cluster implements Spawner, NameResolver, Holder {
       throw new TroupeError('ERR_NOPROC', `register: there is no process ${pid} on this node`, { name, pid })
     }
     wait.signal?.throwIfAborted()
+    this.#options.quorum.demand('register')
     const known = this.#named.get(pid.serial)?.records.get(name)
     const record = known ?? { definition: actors.info(process).definition, revival: undefined }
     if (known === undefined) this.#note(pid, name, record).started = true
@@ -285,6 +297,7 @@ export class Cluster implements Spawner, NameResolver, Holder {
 
   /** Ends the holder of a name, with `{ shutdown: { terminated: name } }`, and deletes its record. */
   async terminate(name: string, wait: NameWait): Promise<void> {
+    this.#options.quorum.demand('terminate')
     const deadline = this.#options.clock.now() + wait.timeoutMs
     let last: Pid | undefined
     for (;;) {

@@ -97,6 +97,7 @@ export class Names {
     })
     if (answer.ok) return true
     if (answer.why === 'unavailable') throw unavailable(name)
+    if (answer.why === 'no-quorum') throw noQuorum(name)
     return false
   }
 
@@ -168,11 +169,20 @@ export class Names {
         })
       case 'unavailable':
         throw unavailable(name)
+      case 'no-quorum':
+        throw noQuorum(name)
       default:
         answer.why satisfies never
     }
   }
 }
+
+const noQuorum = (name: string): TroupeError =>
+  new TroupeError(
+    'ERR_NO_QUORUM',
+    `this side of a partition lost its quorum before the name ${show(name)} was decided; nothing was changed`,
+    { name },
+  )
 
 const unavailable = (name: string): TroupeError =>
   new TroupeError('ERR_UNAVAILABLE', `nobody could decide about the name ${show(name)} in time; try again`, {

@@ -24,6 +24,8 @@ const RETRY_MS = 50
 const RETRY_MS_MAX = 2_000
 
 export interface RevivalEffects {
+  /** This side of a partition has its quorum. */
+  mayAct(): boolean
   /** The entry as this node knows it now. */
   entry(name: string): Entry | undefined
   /** The same as its home knows it, which is ahead of the table. */
@@ -101,6 +103,12 @@ export class Revivals {
     }
   }
 
+  /** Without a quorum attempts rest where they are. */
+  quorumChanged(): void {
+    if (!this.#effects.mayAct()) return
+    for (const attempt of [...this.#attempts.values()]) if (!attempt.busy) this.#soon(attempt, 0)
+  }
+
   /** The name is free, or somebody's: nothing is remembered of it. */
   released(name: string): void {
     this.#end(name)
@@ -146,6 +154,7 @@ export class Revivals {
     const record = readRecord(entry.value)
     const { revival } = record
     if (revival === undefined) return this.#end(attempt.name)
+    if (!this.#effects.mayAct()) return // quorumChanged asks again
     const node = attempt.here ? this.#self : this.#effects.place(attempt.name, revival, attempt.tries)
     attempt.waiting = node === undefined
     if (node === undefined) return // membersChanged asks again

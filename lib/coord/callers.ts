@@ -133,6 +133,10 @@ export class Callers {
       core.effects.answer(id, refusal('unavailable'))
       return id
     }
+    if (core.started && !core.quorum.quorate) {
+      core.effects.answer(id, refusal('no-quorum'))
+      return id
+    }
     const held = this.#mine.get(ask.key)
     const rivals = this.#callersOf(ask.key)
     const rivalled = rivals.some(caller => caller.kind === 'replace' || caller.entry !== undefined)
@@ -142,7 +146,7 @@ export class Callers {
       return id
     }
     this.#add(caller)
-    caller.expiry = core.alarms.set(caller.deadline, () => this.#expire(caller))
+    caller.expiry = core.alarms.set(caller.deadline, () => this.#giveUp(caller, 'unavailable'))
     this.#route(caller)
     return id
   }
@@ -269,13 +273,18 @@ export class Callers {
     effects.lost(record, owner, false)
   }
 
-  #expire(caller: Caller): void {
+  /** Ends all that wait. */
+  refuseAll(why: 'no-quorum'): void {
+    for (const caller of [...this.#asks.values()]) this.#giveUp(caller, why)
+  }
+
+  #giveUp(caller: Caller, why: 'unavailable' | 'no-quorum'): void {
     // Others were told to yield to this owner: it is too late to say that nothing was changed.
     if (caller.entry?.confirmed !== undefined) {
       this.#hold(caller, caller.entry)
       return
     }
-    this.#withdraw(caller, refusal('unavailable'), false)
+    this.#withdraw(caller, refusal(why), false)
   }
 
   /** Ends the request and takes back what a registrar may have entered for it. */
@@ -349,6 +358,6 @@ export class Callers {
 }
 
 export const refusal = (
-  why: 'taken' | 'stale' | 'noproc' | 'unavailable',
+  why: 'taken' | 'stale' | 'noproc' | 'unavailable' | 'no-quorum',
   owner?: Owner | undefined,
 ): Answer => ({ ok: false, why, owner })

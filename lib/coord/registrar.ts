@@ -71,8 +71,10 @@ export class Registrar {
     return this.preferred(slot) && (stable || view.of(promised).state === 'gone')
   }
 
+  /** Not without a quorum: the slot stays whose it is. */
   seal(slot: Slot): void {
-    const { view, counters } = this.#core
+    const { view, counters, quorum } = this.#core
+    if (!quorum.quorate) return
     this.drop(slot)
     slot.reseal?.stop()
     slot.reseal = undefined
@@ -264,13 +266,16 @@ export class Registrar {
 
   // ---- deciding ----
 
-  /** Everybody answered; or the rest is suspect, and more than half of all answered. */
+  /** Everybody answered; or the rest is suspect, and more than half of all answered. A quorum did, in any case. */
   #ready(role: Role): boolean {
-    const { need } = role
-    if (need.size === 0) return true
-    for (const peer of need) if (peer.state === 'alive') return false
-    const up = this.#core.view.up.length
-    return (up - need.size) * 2 > up
+    for (const peer of role.need) if (peer.state === 'alive') return false
+    return this.#suffices(role.need)
+  }
+
+  #suffices(missing: ReadonlySet<Peer>): boolean {
+    const { up } = this.#core.view
+    if (missing.size > 0 && (up.length - missing.size) * 2 <= up.length) return false
+    return this.#core.quorum.reached(up, missing)
   }
 
   /** After anything that may let the role go on. */
@@ -429,13 +434,12 @@ export class Registrar {
   /** The home has accepted, and all others; of the suspect fewer than half may lag. */
   #accepted(line: Line): boolean {
     const { accept } = line
-    if (accept === undefined || accept.need.size === 0) return true
+    if (accept === undefined) return true
     for (const peer of accept.need) {
       if (peer.state === 'alive' || (accept.entry !== undefined && sameLife(accept.entry.home, peer)))
         return false
     }
-    const up = this.#core.view.up.length
-    return (up - accept.need.size) * 2 > up
+    return this.#suffices(accept.need)
   }
 
   onAck(peer: Peer, message: Ack): void {

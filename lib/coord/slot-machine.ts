@@ -25,12 +25,23 @@ import { Registrar } from './registrar.js'
 import { type Entry, type Life, type Owner, ownerOf, sameLife } from './slot-data.js'
 import { slotOf } from './slot-hash.js'
 import type { SlotMessage } from './slot-messages.js'
-import type { Core, Counters, Resolver, Slot, SlotEffects, SlotLimits, SlotTimes } from './slot-state.js'
+import type {
+  Core,
+  Counters,
+  Resolver,
+  Slot,
+  SlotEffects,
+  SlotLimits,
+  SlotQuorum,
+  SlotTimes,
+} from './slot-state.js'
 import { Table } from './table.js'
 import { isUp, type Peer, View } from './view.js'
 
 /** By how much a term may outrun what is known here; they grow by one. */
 const LEAP_MAX = 2 ** 32
+
+const ALWAYS: SlotQuorum = { quorate: true, reached: () => true }
 
 export interface SlotMachineOptions {
   readonly self: Life
@@ -38,6 +49,8 @@ export interface SlotMachineOptions {
   readonly resolver: Resolver
   readonly times: SlotTimes
   readonly limits: SlotLimits
+  /** Default: every side may decide. */
+  readonly quorum?: SlotQuorum | undefined
   readonly effects: SlotEffects
   /** Uniform in [0, 1). */
   readonly random: () => number
@@ -63,6 +76,7 @@ export class SlotMachine {
     const counters = newCounters()
     const core: Omit<Core, 'callers'> = {
       ...options,
+      quorum: options.quorum ?? ALWAYS,
       view: this.#view,
       table: this.#table,
       alarms: this.#alarms,
@@ -89,7 +103,14 @@ export class SlotMachine {
   start(now: number): void {
     this.#event(now, () => {
       this.#core.started = true
-      this.#viewChanged()
+      this.#quorumChanged()
+    })
+  }
+
+  /** This side has lost its quorum, or has it again: `quorum` says which. */
+  quorumChanged(now: number): void {
+    this.#event(now, () => {
+      if (this.#core.started) this.#quorumChanged()
     })
   }
 
@@ -370,6 +391,13 @@ export class SlotMachine {
   #isRegistrar(peer: Peer, key: string): boolean {
     const { promised } = this.#core.slotOf(key)
     return promised !== undefined && sameLife(promised, peer)
+  }
+
+  /** Without a quorum this node is no registrar, and asks nobody. With it, it seals what is its own in a new term. */
+  #quorumChanged(): void {
+    if (this.#core.quorum.quorate) return this.#viewChanged()
+    this.#callers.refuseAll('no-quorum')
+    for (const slot of this.#inOrder()) this.#registrar.drop(slot)
   }
 
   /** Slots of nobody are taken at once; those that should move, move when the view has been still for a while. */

@@ -91,10 +91,10 @@ export interface SlotEffects {
 
 export type Answer =
   | { readonly ok: true; readonly entry: Entry | undefined }
-  /** `stale`: what was to be replaced is no longer so. `full`: too many requests, or holdings, of this node. */
+  /** `stale`: what was to be replaced is no longer so. `no-quorum`: this side of a partition may not decide. */
   | {
       readonly ok: false
-      readonly why: 'taken' | 'stale' | 'noproc' | 'unavailable'
+      readonly why: 'taken' | 'stale' | 'noproc' | 'unavailable' | 'no-quorum'
       readonly owner: Owner | undefined
     }
 
@@ -106,6 +106,13 @@ export interface SlotTimes {
   /** The first wait before a refused request goes out again; doubles up to `retryMaxMs`, with jitter. */
   readonly retryMs: number
   readonly retryMaxMs: number
+}
+
+/** Whether this side of a partition may decide. */
+export interface SlotQuorum {
+  readonly quorate: boolean
+  /** Those of `lives` that are not `missing` are enough to decide by. */
+  reached(lives: readonly Life[], missing: ReadonlySet<Life>): boolean
 }
 
 export interface SlotLimits {
@@ -125,6 +132,7 @@ export interface Core {
   readonly resolver: Resolver
   readonly times: SlotTimes
   readonly limits: SlotLimits
+  readonly quorum: SlotQuorum
   readonly random: () => number
   readonly counters: Counters
   now: number

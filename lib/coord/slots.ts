@@ -19,7 +19,7 @@ import type { NewAsk } from './callers.js'
 import { type Entry, type Life, type Owner, ownerOf, sameLife } from './slot-data.js'
 import { SlotMachine } from './slot-machine.js'
 import type { SlotMessage } from './slot-messages.js'
-import type { Answer, Resolver, SlotLimits, SlotTimes } from './slot-state.js'
+import type { Answer, Resolver, SlotLimits, SlotQuorum, SlotTimes } from './slot-state.js'
 import { BATCH_MAX, decodeBatch, encodeBatch } from './slot-wire.js'
 
 /** Who owns things here. Called one at a time, never in the midst of an event of the machine. */
@@ -38,6 +38,7 @@ export interface SlotsOptions {
   readonly slots: number
   readonly resolver: Resolver
   readonly limits: SlotLimits
+  readonly quorum: SlotQuorum
   readonly holder: Holder
   /** The preferred owner of each slot, for these members. */
   readonly ownersOf: (members: readonly NodeId[]) => readonly NodeId[]
@@ -92,6 +93,7 @@ export class Slots implements MeshListener {
       resolver: options.resolver,
       times: { ...SLOT_TIMES, ...options.times },
       limits: options.limits,
+      quorum: options.quorum,
       random: () => this.#random.float(),
       effects: {
         send: (to, message) => this.#post(to, message),
@@ -115,6 +117,11 @@ export class Slots implements MeshListener {
     this.#stopped = true
     this.#wake?.timer.clear()
     this.#wake = undefined
+  }
+
+  /** This side has lost its quorum, or has it again. */
+  quorumChanged(): void {
+    this.#event(now => this.#machine.quorumChanged(now))
   }
 
   /** Asks the registrar of the key's slot. Never rejects; a request that nobody decided in time is `'unavailable'`. */

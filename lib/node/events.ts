@@ -12,6 +12,8 @@ const NAMES: Readonly<Record<keyof NodeEvents, true>> = {
   'member:down': true,
   'member:left': true,
   'member:updated': true,
+  partitioned: true,
+  quorate: true,
   'dead-letter': true,
   crash: true,
   'process:overrun': true,

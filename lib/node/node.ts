@@ -44,6 +44,9 @@ import type { Address, Runtime } from '../base/runtime.js'
 import { type Trace, trace } from '../base/trace.js'
 import { Cluster } from '../cluster/cluster.js'
 import { RING_VERSION, slotOwners } from '../cluster/ring.js'
+import { LargestSeen } from '../coord/largest-seen.js'
+import { Partition } from '../coord/partition.js'
+import { describePolicy } from '../coord/quorum.js'
 import { HASH_VERSION, SLOTS } from '../coord/slot-hash.js'
 import { Slots } from '../coord/slots.js'
 import { createMesh } from '../mesh/full-mesh.js'
@@ -120,6 +123,7 @@ class TroupeNode implements Node {
   readonly #procedures: Procedures
   readonly #nodeMonitors: NodeMonitors
   readonly #cluster: Cluster
+  readonly #partition: Partition
   readonly #coord: Slots
   readonly #clients: ClientRequests
   readonly #mesh: Mesh
@@ -141,6 +145,7 @@ class TroupeNode implements Node {
     this.#startedMs = runtime.clock.now()
     const creation = Buffer.from(runtime.random.fork('creation').bytes(6)).readUIntLE(0, 6)
     const ids = new IdSpace(name, creation, limits.pidsInternedMax)
+    this.#partition = this.#makePartition(options)
     this.#cluster = new Cluster({
       self: name,
       clock: runtime.clock,
@@ -151,6 +156,7 @@ class TroupeNode implements Node {
       log: logger,
       hosted: options.actors,
       emit: (event, ...args) => this.#tell(event, ...args),
+      quorum: this.#partition,
     })
     this.#actors = createActors({
       runtime,
@@ -216,6 +222,7 @@ class TroupeNode implements Node {
         holdingsMax: limits.namesMax,
         goneMax: GONE_MAX,
       },
+      quorum: this.#partition,
       holder: this.#cluster,
       members: () => this.#mesh.members().members,
       ownersOf: members => {
@@ -243,7 +250,12 @@ class TroupeNode implements Node {
         advertise: options.advertise,
         cluster: {
           name: options.cluster,
-          parameters: { slots: SLOTS, hash: HASH_VERSION, ring: RING_VERSION },
+          parameters: {
+            slots: SLOTS,
+            hash: HASH_VERSION,
+            ring: RING_VERSION,
+            partitionPolicy: describePolicy(options.partitionPolicy),
+          },
         },
         secret: options.secrets.length === 0 ? undefined : options.secrets,
         limits,
@@ -252,8 +264,8 @@ class TroupeNode implements Node {
         meta: options.meta,
         profile: options.profile,
       },
-      // In this order: exits and downs, then names, then signals and events of nodes.
-      [this.#remote, this.#coord, this.#clients, this.#nodeMonitors, this.#listener()],
+      // In this order: the loss of a quorum, then exits and downs, then names, then signals and events of nodes.
+      [this.#partition, this.#remote, this.#coord, this.#clients, this.#nodeMonitors, this.#listener()],
     )
     this.#cluster.attach({
       actors: this.#actors,
@@ -267,11 +279,13 @@ class TroupeNode implements Node {
   async start(): Promise<void> {
     this.#release = this.#runtime.loop.hold()
     try {
+      await this.#partition.load()
       await this.#mesh.start()
     } catch (error) {
       await this.#close()
       throw error
     }
+    this.#partition.start()
     this.#coord.start()
     if (this.#state === 'starting') this.#state = 'running'
   }
@@ -476,6 +490,7 @@ class TroupeNode implements Node {
       rpc: this.#procedures.stats(),
       nodes: { monitors: this.#nodeMonitors.size },
       slots: this.#coord.stats(),
+      quorum: this.#partition.stats(),
       cluster: this.#cluster.stats(),
       clients: this.#clients.stats(),
     }
@@ -492,6 +507,7 @@ class TroupeNode implements Node {
       members: this.#mesh.members().members.length,
       sessions: this.#mesh.sessions().length,
       loopLagMs: this.#runtime.loop.lag(),
+      quorum: this.#partition.quorum,
     }
   }
 
@@ -522,6 +538,7 @@ class TroupeNode implements Node {
 
   async #close(): Promise<void> {
     await this.#mesh.stop({ timeoutMs: GOODBYE_MS })
+    this.#partition.stop()
     this.#coord.stop()
     this.#actors.table.calls.failAll(
       new TroupeError('ERR_STOPPED', `the node ${this.name} has stopped`, { node: this.name }),
@@ -595,8 +612,35 @@ class TroupeNode implements Node {
     if (!this.#events.has(event)) return
     this.#untold.push(() => this.#events.emit(event, ...args))
     if (this.#untold.length > 1) return
-    this.#runtime.loop.soon(() => {
-      for (const emit of this.#untold.splice(0)) emit()
+    this.#runtime.loop.soon(() => this.#emit())
+  }
+
+  #emit(): void {
+    for (const emit of this.#untold.splice(0)) emit()
+  }
+
+  #makePartition({ partitionPolicy: policy, dataFolder: folder, limits }: CheckedOptions): Partition {
+    const { disk, clock } = this.#runtime
+    const log = this.#log
+    return new Partition({
+      policy,
+      self: this.name,
+      members: () => this.#mesh.members().members,
+      membersMax: limits.membersMax,
+      memory:
+        policy === 'majority' && folder !== undefined
+          ? new LargestSeen({ disk, clock, log, folder })
+          : undefined,
+      log,
+      // The one event that is emitted where it is told: nothing may follow from it before users have heard.
+      tell: (event, quorum) => {
+        this.#tell(event, quorum)
+        this.#emit()
+      },
+      changed: () => {
+        this.#coord.quorumChanged()
+        this.#cluster.quorumChanged()
+      },
     })
   }
 

@@ -1,3 +1,4 @@
+import { isAbsolute } from 'node:path'
 import type { NodeDescription } from '../actor/api.js'
 import type { AnyActor } from '../actor/define.js'
 import { type AnyProcedure, isProcedure } from '../actor/procedure.js'
@@ -21,6 +22,7 @@ import {
   oneOf,
 } from '../base/options.js'
 import type { Address, Runtime } from '../base/runtime.js'
+import type { PartitionPolicy } from '../coord/quorum.js'
 
 export interface NodeOptions {
   /**
@@ -72,6 +74,32 @@ export interface NodeOptions {
   readonly logger?: Logger | false | undefined
   /** Who keeps a name that two sides of a healed partition hold. Default `'oldest'`. */
   readonly resolver?: 'oldest' | 'notify' | 'none' | undefined
+  /**
+   * What a side of a partition does that has too few members, the same on every node: others are refused in the
+   * handshake. Votes are counted, one for each operating-system process with a member that is up.
+   *
+   * - `'diverge'` (default): every side goes on. Two may hold one name, until the partition heals: see `resolver`.
+   * - `{ policy: 'static-quorum', size: 5 }`: a side needs more than half of `size` votes, 3 of 5. As long as no more than
+   *   `size` exist at a time, at most one side decides about names and places processes. Declare the size of the whole
+   *   cluster, and make it odd: the half of an even one is no majority, on either side.
+   * - `'majority'`: a side needs more than half of the largest membership that its node has ever seen, kept in
+   *   `dataFolder`. A heuristic: nodes that have seen different clusters count differently, and one that is scaled down
+   *   below half of what it was stops until the file is removed.
+   *
+   * A side without quorum is told by the event `partitioned`, before anything follows. It then refuses `register` and
+   * `terminate`, and spawns with a cluster-wide name or with `on`, with `ERR_NO_QUORUM`: nothing was changed, try again.
+   * It takes no slots and revives no processes. Local processes, messages to those in reach, and local reads of names
+   * go on; what is held on the other side is not found. All comes back by itself, with the event `quorate`.
+   *
+   * ```ts
+   * const node = await createNode({ partitionPolicy: { policy: 'static-quorum', size: 3 } })
+   * node.on('partitioned', ({ counted, needed }) => console.warn(`${counted} of ${needed} votes`))
+   * await node.stop()
+   * ```
+   */
+  readonly partitionPolicy?: PartitionPolicy | undefined
+  /** A folder of this node alone, as an absolute path, made when it is not there. Needed by `'majority'`. Default none. */
+  readonly dataFolder?: string | undefined
   /** Sends local mail through the codec, so that what cannot cross nodes fails in tests. Default false. */
   readonly serializeLocal?: boolean | undefined
   /** Deep-freezes local payloads. Default false. */
@@ -103,6 +131,8 @@ export interface CheckedOptions {
   readonly limits: Limits
   readonly mailboxPolicy: 'fail' | 'drop-new' | 'drop-old'
   readonly resolver: 'oldest' | 'notify' | 'none'
+  readonly partitionPolicy: PartitionPolicy
+  readonly dataFolder: string | undefined
   readonly serializeLocal: boolean
   readonly freezeLocal: boolean
   readonly attribute: boolean
@@ -165,6 +195,11 @@ const CHECKS: Readonly<Record<string, Check>> = {
   mailboxPolicy: oneOf('fail', 'drop-new', 'drop-old'),
   logger: isLogger,
   resolver: oneOf('oldest', 'notify', 'none'),
+  partitionPolicy: value =>
+    value === 'diverge' || value === 'majority' || isObject(value) === undefined
+      ? undefined
+      : "'diverge', 'majority' or { policy: 'static-quorum', size }",
+  dataFolder: value => (typeof value === 'string' && isAbsolute(value) ? undefined : 'an absolute path'),
   serializeLocal: isBoolean,
   freezeLocal: isBoolean,
   attribute: isBoolean,
@@ -203,6 +238,8 @@ export function checkNodeOptions(given: NodeOptions, runtime: Runtime): CheckedO
     limits,
     mailboxPolicy: given.mailboxPolicy ?? 'fail',
     resolver: given.resolver ?? 'oldest',
+    partitionPolicy: policyOf(given, limits),
+    dataFolder: given.dataFolder,
     serializeLocal: given.serializeLocal ?? false,
     freezeLocal: given.freezeLocal ?? false,
     attribute: given.attribute ?? false,
@@ -227,6 +264,21 @@ function limitsOf(given: Partial<Limits> | undefined): Limits {
 
 /** Every address of a machine, and hence none that others could dial. */
 const isWildcard = ({ host }: Address): boolean => host === '0.0.0.0' || /^[0:]*:[0:]*$/.test(host)
+function policyOf(given: NodeOptions, limits: Limits): PartitionPolicy {
+  const { partitionPolicy = 'diverge', dataFolder } = given
+  const where = 'createNode: partitionPolicy'
+  if (partitionPolicy === 'majority' && dataFolder === undefined) {
+    throw new TypeError(
+      `${where}: 'majority' remembers the largest membership across restarts: expected a dataFolder to keep it in, got none`,
+    )
+  }
+  if (typeof partitionPolicy === 'string') return partitionPolicy
+  checkOptions(where, partitionPolicy, { policy: anything, size: anything })
+  const { policy, size } = partitionPolicy
+  expect(`${where}: policy`, policy, oneOf('static-quorum'))
+  expect(`${where}: size`, size, isInteger(1, limits.membersMax))
+  return { policy, size }
+}
 
 function advertiseOf(text: string | undefined): Address | undefined {
   if (text === undefined) return undefined

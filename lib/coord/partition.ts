@@ -1,0 +1,203 @@
+/**
+ * The partition policy of a node, between the mesh and all that decides: it counts the votes of this side, tells when
+ * the quorum is lost and when it is back, and refuses what needs one.
+ *
+ *   mesh ── memberUp, memberDown ──▶ votes ── quorumOf ── flipped? ──▶ told ──▶ changed: slots, revivals
+ *                                      │                                 (the event, before anything acts)
+ *                                      └── grown? ──▶ largest-seen.ts
+ *
+ * Laws
+ *  - It hears of members before the slots do, so nobody loses a name, and no slot is taken, before users were told.
+ *  - A vote is a member that proved the secret to this node and is up. What is only hearsay is no member at all.
+ *  - Every judgement is made from the votes there are now: the same partition a second time is noticed a second time.
+ *  - A node that has not had its quorum yet has not lost it: it refuses, says so once, and waits.
+ *
+ * What it does not do: end processes that run on a side without quorum. Whether they may go on is theirs to decide.
+ */
+import { TroupeError } from '../base/errors.js'
+import type { NodeId } from '../base/ids.js'
+import type { Logger } from '../base/log.js'
+import type { DownReason, Member, Quorum } from '../base/member.js'
+import type { MeshListener } from '../mesh/mesh.js'
+import type { LargestSeen } from './largest-seen.js'
+import {
+  describePolicy,
+  largestAfter,
+  type PartitionPolicy,
+  quorumOf,
+  type Voter,
+  votesOf,
+} from './quorum.js'
+import type { Life } from './slot-data.js'
+import type { SlotQuorum } from './slot-state.js'
+
+export interface PartitionOptions {
+  readonly policy: PartitionPolicy
+  readonly self: NodeId
+  /** This node included. */
+  readonly members: () => readonly Member[]
+  /** No cluster is larger: what is assumed where the largest membership is not known any more. */
+  readonly membersMax: number
+  /** With `majority`. */
+  readonly memory?: LargestSeen | undefined
+  readonly log: Logger
+  /** Told before anything follows from it. */
+  readonly tell: (event: 'partitioned' | 'quorate', quorum: Quorum) => void
+  /** Users have been told: from here on everything acts, or stops. */
+  readonly changed: () => void
+}
+
+type Vote = Voter & Pick<Member, 'creation'>
+
+export class Partition implements MeshListener, SlotQuorum {
+  readonly #options: PartitionOptions
+  readonly #members = new Map<NodeId, Vote>()
+  #largest = 0
+  #quorum: Quorum = { quorate: false, counted: 0, needed: 0 }
+  #started = false
+  #warned = false
+  readonly #counters = { partitioned: 0, regained: 0, refused: 0 }
+
+  constructor(options: PartitionOptions) {
+    this.#options = options
+  }
+
+  /** Before the mesh starts: what earlier lives of this node have seen. */
+  async load(): Promise<void> {
+    const { memory, membersMax } = this.#options
+    const largest = await memory?.load()
+    this.#largest = Math.max(this.#largest, largest === 'unknown' ? membersMax : (largest ?? 0))
+  }
+
+  /** The mesh has joined, or is alone. */
+  start(): void {
+    const { self, members } = this.#options
+    for (const member of members()) if (member.name === self) this.#members.set(self, member)
+    this.#judge()
+    this.#started = true
+    this.#warnOfMore()
+    if (!this.#quorum.quorate) this.#warnOfNone()
+  }
+
+  stop(): void {
+    this.#started = false
+    this.#options.memory?.stop()
+  }
+
+  get quorum(): Quorum {
+    return this.#quorum
+  }
+
+  /** While a node joins, what is asked of it waits; it is not refused for votes that are still to come. */
+  get quorate(): boolean {
+    return this.#quorum.quorate || !this.#started
+  }
+
+  /** Throws `ERR_NO_QUORUM`. `what` is what was asked for. */
+  demand(what: string): void {
+    if (this.quorate) return
+    this.#counters.refused += 1
+    const { counted, needed } = this.#quorum
+    throw new TroupeError(
+      'ERR_NO_QUORUM',
+      `${what}: this node sees ${counted} of the ${needed} votes that its partitionPolicy needs; nothing was changed`,
+      { counted, needed },
+    )
+  }
+
+  reached(lives: readonly Life[], missing: ReadonlySet<Life>): boolean {
+    const { policy } = this.#options
+    if (policy === 'diverge') return true
+    const voters: Voter[] = []
+    for (const life of lives) {
+      const member = missing.has(life) ? undefined : this.#members.get(life.node)
+      if (member?.creation === life.creation) voters.push(member)
+    }
+    return votesOf(voters) >= this.#quorum.needed
+  }
+
+  stats(): Readonly<Record<string, number>> {
+    const { quorate, counted, needed } = this.#quorum
+    return {
+      ...this.#counters,
+      ...this.#options.memory?.stats(),
+      quorate: quorate ? 1 : 0,
+      counted,
+      needed,
+      largest: this.#largest,
+    }
+  }
+
+  // ---- the mesh ----
+
+  memberUp(member: Member): void {
+    this.#members.set(member.name, member)
+    this.#judge()
+  }
+
+  memberUpdated(member: Member): void {
+    if (this.#members.has(member.name)) this.memberUp(member)
+  }
+
+  memberDown(member: Member, reason: DownReason): void {
+    const before = votesOf(this.#members.values())
+    this.#members.delete(member.name)
+    const after = votesOf(this.#members.values())
+    const { policy } = this.#options
+    this.#largest = largestAfter(policy, { largest: this.#largest, before, after }, reason === 'left')
+    this.#judge()
+  }
+
+  // ---- inside ----
+
+  #judge(): void {
+    const { policy, memory } = this.#options
+    const counted = votesOf(this.#members.values())
+    this.#largest = Math.max(this.#largest, counted)
+    memory?.grown(this.#largest)
+    const { quorate } = this.#quorum
+    this.#quorum = quorumOf(policy, counted, this.#largest)
+    if (!this.#started) return
+    this.#warnOfMore()
+    if (quorate !== this.#quorum.quorate) this.#flipped()
+  }
+
+  #flipped(): void {
+    const { log, tell, changed } = this.#options
+    const quorum = this.#quorum
+    if (quorum.quorate) {
+      this.#counters.regained += 1
+      // A warning, too: whoever reads that the quorum was lost must be able to read that it is back.
+      log.warn(`quorate: this side has ${votes(quorum)}`, quorum)
+    } else {
+      this.#counters.partitioned += 1
+      log.warn(
+        `partitioned: this side has ${votes(quorum)}; it takes no names, places no processes and revives none`,
+        quorum,
+      )
+    }
+    tell(quorum.quorate ? 'quorate' : 'partitioned', quorum)
+    changed()
+  }
+
+  #warnOfNone(): void {
+    const { policy, log } = this.#options
+    const never = this.#largest < this.#quorum.needed ? ', more than this node has ever seen' : ''
+    log.warn(
+      `partitionPolicy: ${describePolicy(policy)}: this side has ${votes(this.#quorum)}${never}: cluster-wide names and placed spawns are refused with ERR_NO_QUORUM until more join`,
+      this.#quorum,
+    )
+  }
+
+  #warnOfMore(): void {
+    const { policy, log } = this.#options
+    if (this.#warned || typeof policy === 'string' || this.#largest <= policy.size) return
+    this.#warned = true
+    log.warn(
+      `partitionPolicy: size: expected at most ${policy.size} votes in the cluster, as declared, got ${this.#largest}: from here on more than half of those are needed`,
+      { size: policy.size, seen: this.#largest },
+    )
+  }
+}
+
+const votes = ({ counted, needed }: Quorum): string => `${counted} of the ${needed} votes that are needed`
