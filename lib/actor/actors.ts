@@ -69,6 +69,8 @@ export interface NameResolver {
   resolve(name: string): Pid | 'pending' | undefined
   /** The holder as soon as there is one; undefined when `timeoutMs` is over or the name is given up. */
   wait(name: string, timeoutMs: number): Promise<Pid | undefined>
+  /** What keeps this node from saying that nobody has that name, if anything does. */
+  absent?(name: string): TroupeError | undefined
   /** The name of the holder's definition, where that is known. */
   definition?(name: string): string | undefined
 }
@@ -253,7 +255,10 @@ export class Actors {
     if (process !== undefined) return this.deliver(process, message)
     const holder = this.resolve(name)
     if (holder === undefined)
-      throw new TroupeError('ERR_NAME', `send: nobody is named ${shownName(name)}`, { name: String(name) })
+      throw (
+        this.absent(name) ??
+        new TroupeError('ERR_NAME', `send: nobody is named ${shownName(name)}`, { name: String(name) })
+      )
     if (holder === 'pending') return this.named(bound, name).send(message)
     return this.#sendPid(this.#pidOf(bound), holder, message)
   }
@@ -546,6 +551,11 @@ export class Actors {
   waitFor(name: string | Address, timeoutMs: number): Promise<Pid | undefined> {
     const names = typeof name === 'string' ? this.#names : undefined
     return names === undefined ? Promise.resolve(undefined) : names.wait(name as string, timeoutMs)
+  }
+
+  /** Nobody was found: what is to be said instead of that, if this node cannot know. */
+  absent(name: string | Address): TroupeError | undefined {
+    return typeof name === 'string' ? this.#names?.absent?.(name) : undefined
   }
 
   whereis(speaker: Process | undefined, name: string | Via, def?: AnyActor): PinnedRef | undefined {

@@ -200,13 +200,12 @@ export class NamedRef implements UntypedRef {
       if (between) throw this.#nobody(tag, timeoutMs)
     }
     if (holder === undefined) {
-      throw new TroupeError(
-        'ERR_NOPROC',
-        `nobody is named ${shownName(this.#address)} to call ${show(tag)} on`,
-        {
+      throw (
+        this.#actors.absent(this.#address) ??
+        new TroupeError('ERR_NOPROC', `nobody is named ${shownName(this.#address)} to call ${show(tag)} on`, {
           name: this.name,
           tag,
-        },
+        })
       )
     }
     const leftMs = Math.max(0, timeoutMs - (this.#actors.table.timers.now() - startMs))

@@ -34,9 +34,9 @@ export interface MembersView {
 
 /** How many votes this side of the cluster has, and needs. Plain data. */
 export interface Quorum {
-  /** There are enough: this side may decide. */
+  /** This side may decide: there are enough, and, when they came back, nothing has changed for a second. */
   readonly quorate: boolean
-  /** One for each operating-system process with a member that this node has a handshake with, and which is up. */
+  /** One for each operating-system process with a member that has proved the secret to this node and is not suspect. */
   readonly counted: number
   /** 0 where the partition policy is `'diverge'`. */
   readonly needed: number

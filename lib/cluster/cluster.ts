@@ -49,7 +49,7 @@ export interface ClusterOptions {
   /** What this node hosts for others. */
   readonly hosted: ReadonlyMap<string, AnyActor>
   readonly emit: <E extends keyof NodeEvents>(event: E, ...args: NodeEvents[E]) => void
-  readonly quorum: Pick<Partition, 'quorate' | 'demand'>
+  readonly quorum: Pick<Partition, 'quorate' | 'demand' | 'refusal'>
 }
 
 /** The rooms that it stands between; they need it, too, so they come after it. */
@@ -245,6 +245,11 @@ export class Cluster implements Spawner, NameResolver, Holder {
   async wait(name: string, timeoutMs: number): Promise<Pid | undefined> {
     const holder = await this.#names.settled(name, { timeoutMs })
     return holder === 'pending' ? undefined : holder
+  }
+
+  /** On a side without quorum a name that is not found may be held on the other. */
+  absent(name: string): TroupeError | undefined {
+    return this.#options.quorum.refusal(`the name ${show(name)} is not held on this side`)
   }
 
   definition(name: string): string | undefined {

@@ -2,15 +2,22 @@
  * The partition policy of a node, between the mesh and all that decides: it counts the votes of this side, tells when
  * the quorum is lost and when it is back, and refuses what needs one.
  *
- *   mesh ── memberUp, memberDown ──▶ votes ── quorumOf ── flipped? ──▶ told ──▶ changed: slots, revivals
- *                                      │                                 (the event, before anything acts)
- *                                      └── grown? ──▶ largest-seen.ts
+ *                       too few votes                told, then everything stops
+ *          quorate ─────────────────────────▶ lost ◀──────────────────────────── start, with too few
+ *             ▲                               │  ▲
+ *             │ told, then everything goes on │  │ too few again
+ *             └─────────── settling ◀─────────┘──┘
+ *                  no member came or went for `SETTLE_MS`
  *
  * Laws
- *  - It hears of members before the slots do, so nobody loses a name, and no slot is taken, before users were told.
- *  - A vote is a member that proved the secret to this node and is up. What is only hearsay is no member at all.
+ *  - It hears of members before the slots do: nobody loses a name, and no slot is taken, before users were told.
+ *  - A vote is a member that proved the secret to this node and is not suspect. What is only hearsay is no member at all.
+ *    Suspects come back, or are down seconds later: on the other side, too, where only then processes are made again. So
+ *    this side has stopped before that one acts.
  *  - Every judgement is made from the votes there are now: the same partition a second time is noticed a second time.
  *  - A node that has not had its quorum yet has not lost it: it refuses, says so once, and waits.
+ *  - A heal comes link by link. Whoever acted on the first that bring the votes would take for gone who is about to be
+ *    back, and make his processes again.
  *
  * What it does not do: end processes that run on a side without quorum. Whether they may go on is theirs to decide.
  */
@@ -18,6 +25,7 @@ import { TroupeError } from '../base/errors.js'
 import type { NodeId } from '../base/ids.js'
 import type { Logger } from '../base/log.js'
 import type { DownReason, Member, Quorum } from '../base/member.js'
+import type { Clock, Timer } from '../base/runtime.js'
 import type { MeshListener } from '../mesh/mesh.js'
 import type { LargestSeen } from './largest-seen.js'
 import {
@@ -31,6 +39,11 @@ import {
 import type { Life } from './slot-data.js'
 import type { SlotQuorum } from './slot-state.js'
 
+/** As long as a view must be still before a slot moves. */
+const SETTLE_MS = 1_000
+/** Members that never cease to come and go hold nobody up for longer. */
+const SETTLE_MS_MAX = 10_000
+
 export interface PartitionOptions {
   readonly policy: PartitionPolicy
   readonly self: NodeId
@@ -40,6 +53,7 @@ export interface PartitionOptions {
   readonly membersMax: number
   /** With `majority`. */
   readonly memory?: LargestSeen | undefined
+  readonly clock: Clock
   readonly log: Logger
   /** Told before anything follows from it. */
   readonly tell: (event: 'partitioned' | 'quorate', quorum: Quorum) => void
@@ -47,16 +61,21 @@ export interface PartitionOptions {
   readonly changed: () => void
 }
 
-type Vote = Voter & Pick<Member, 'creation'>
+interface Settling {
+  readonly sinceMs: number
+  readonly timer: Timer
+}
 
 export class Partition implements MeshListener, SlotQuorum {
   readonly #options: PartitionOptions
-  readonly #members = new Map<NodeId, Vote>()
+  /** Alive and suspect. */
+  readonly #members = new Map<NodeId, Member>()
+  readonly #counters = { partitioned: 0, regained: 0, refused: 0 }
   #largest = 0
   #quorum: Quorum = { quorate: false, counted: 0, needed: 0 }
+  #settling: Settling | undefined
   #started = false
   #warned = false
-  readonly #counters = { partitioned: 0, regained: 0, refused: 0 }
 
   constructor(options: PartitionOptions) {
     this.#options = options
@@ -73,7 +92,7 @@ export class Partition implements MeshListener, SlotQuorum {
   start(): void {
     const { self, members } = this.#options
     for (const member of members()) if (member.name === self) this.#members.set(self, member)
-    this.#judge()
+    this.#quorum = this.#count()
     this.#started = true
     this.#warnOfMore()
     if (!this.#quorum.quorate) this.#warnOfNone()
@@ -81,6 +100,7 @@ export class Partition implements MeshListener, SlotQuorum {
 
   stop(): void {
     this.#started = false
+    this.#settled()
     this.#options.memory?.stop()
   }
 
@@ -95,19 +115,25 @@ export class Partition implements MeshListener, SlotQuorum {
 
   /** Throws `ERR_NO_QUORUM`. `what` is what was asked for. */
   demand(what: string): void {
-    if (this.quorate) return
+    const refusal = this.refusal(what)
+    if (refusal !== undefined) throw refusal
+  }
+
+  refusal(what: string): TroupeError | undefined {
+    if (this.quorate) return undefined
     this.#counters.refused += 1
     const { counted, needed } = this.#quorum
-    throw new TroupeError(
+    const soon = this.#settling === undefined ? '' : ', and is about to be whole again'
+    return new TroupeError(
       'ERR_NO_QUORUM',
-      `${what}: this node sees ${counted} of the ${needed} votes that its partitionPolicy needs; nothing was changed`,
+      `${what}: this side of the cluster has ${votes(this.#quorum)}${soon}; nothing was changed, try again`,
       { counted, needed },
     )
   }
 
+  /** Who answered has a vote, also as a suspect. */
   reached(lives: readonly Life[], missing: ReadonlySet<Life>): boolean {
-    const { policy } = this.#options
-    if (policy === 'diverge') return true
+    if (this.#options.policy === 'diverge') return true
     const voters: Voter[] = []
     for (const life of lives) {
       const member = missing.has(life) ? undefined : this.#members.get(life.node)
@@ -135,6 +161,14 @@ export class Partition implements MeshListener, SlotQuorum {
     this.#judge()
   }
 
+  memberSuspect(member: Member): void {
+    this.memberUp(member)
+  }
+
+  memberAlive(member: Member): void {
+    this.memberUp(member)
+  }
+
   memberUpdated(member: Member): void {
     if (this.#members.has(member.name)) this.memberUp(member)
   }
@@ -150,33 +184,62 @@ export class Partition implements MeshListener, SlotQuorum {
 
   // ---- inside ----
 
-  #judge(): void {
+  #count(): Quorum {
     const { policy, memory } = this.#options
-    const counted = votesOf(this.#members.values())
+    const counted = votesOf(this.#alive())
     this.#largest = Math.max(this.#largest, counted)
     memory?.grown(this.#largest)
-    const { quorate } = this.#quorum
-    this.#quorum = quorumOf(policy, counted, this.#largest)
-    if (!this.#started) return
-    this.#warnOfMore()
-    if (quorate !== this.#quorum.quorate) this.#flipped()
+    return quorumOf(policy, counted, this.#largest)
   }
 
-  #flipped(): void {
+  *#alive(): Iterable<Member> {
+    for (const member of this.#members.values()) if (member.state === 'alive') yield member
+  }
+
+  #judge(): void {
+    const now = this.#count()
+    const { quorate } = this.#quorum
+    this.#quorum = { ...now, quorate: quorate && now.quorate }
+    if (!this.#started) return
+    this.#warnOfMore()
+    if (quorate && !now.quorate) this.#lost()
+    else if (!quorate && now.quorate) this.#settle()
+    else if (!now.quorate) this.#settled()
+  }
+
+  #settle(): void {
+    const { clock } = this.#options
+    const nowMs = clock.now()
+    const sinceMs = this.#settling?.sinceMs ?? nowMs
+    this.#settling?.timer.clear()
+    const waitMs = Math.max(0, Math.min(SETTLE_MS, sinceMs + SETTLE_MS_MAX - nowMs))
+    this.#settling = { sinceMs, timer: clock.after(waitMs, () => this.#regained()) }
+  }
+
+  #settled(): void {
+    this.#settling?.timer.clear()
+    this.#settling = undefined
+  }
+
+  #regained(): void {
+    this.#settled()
     const { log, tell, changed } = this.#options
-    const quorum = this.#quorum
-    if (quorum.quorate) {
-      this.#counters.regained += 1
-      // A warning, too: whoever reads that the quorum was lost must be able to read that it is back.
-      log.warn(`quorate: this side has ${votes(quorum)}`, quorum)
-    } else {
-      this.#counters.partitioned += 1
-      log.warn(
-        `partitioned: this side has ${votes(quorum)}; it takes no names, places no processes and revives none`,
-        quorum,
-      )
-    }
-    tell(quorum.quorate ? 'quorate' : 'partitioned', quorum)
+    this.#quorum = { ...this.#quorum, quorate: true }
+    this.#counters.regained += 1
+    // A warning, too: whoever reads that the quorum was lost must be able to read that it is back.
+    log.warn(`quorate: this side has ${votes(this.#quorum)}`, this.#quorum)
+    tell('quorate', this.#quorum)
+    changed()
+  }
+
+  #lost(): void {
+    const { log, tell, changed } = this.#options
+    this.#counters.partitioned += 1
+    log.warn(
+      `partitioned: this side has ${votes(this.#quorum)}: it takes no names, places no processes and revives none`,
+      this.#quorum,
+    )
+    tell('partitioned', this.#quorum)
     changed()
   }
 
@@ -200,4 +263,5 @@ export class Partition implements MeshListener, SlotQuorum {
   }
 }
 
-const votes = ({ counted, needed }: Quorum): string => `${counted} of the ${needed} votes that are needed`
+const votes = ({ counted, needed }: Quorum): string =>
+  `${counted} ${counted === 1 ? 'vote' : 'votes'} and needs ${needed}`

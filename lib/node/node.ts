@@ -631,6 +631,7 @@ class TroupeNode implements Node {
         policy === 'majority' && folder !== undefined
           ? new LargestSeen({ disk, clock, log, folder })
           : undefined,
+      clock,
       log,
       // The one event that is emitted where it is told: nothing may follow from it before users have heard.
       tell: (event, quorum) => {

@@ -76,7 +76,7 @@ export interface NodeOptions {
   readonly resolver?: 'oldest' | 'notify' | 'none' | undefined
   /**
    * What a side of a partition does that has too few members, the same on every node: others are refused in the
-   * handshake. Votes are counted, one for each operating-system process with a member that is up.
+   * handshake. Votes are counted: one for each operating-system process with a member that is alive, not suspect.
    *
    * - `'diverge'` (default): every side goes on. Two may hold one name, until the partition heals: see `resolver`.
    * - `{ policy: 'static-quorum', size: 5 }`: a side needs more than half of `size` votes, 3 of 5. As long as no more than
