@@ -195,9 +195,11 @@ export class NamedRef implements UntypedRef {
     const startMs = this.#actors.table.timers.now()
     let holder = this.#waiting === undefined ? this.#actors.resolve(this.#address) : 'pending'
     if (holder === 'pending') {
+      const absent = this.#actors.absent(this.#address)
+      if (absent !== undefined) throw absent
       holder = await this.#holder(tag, timeoutMs, options?.signal)
       const between = holder === undefined && this.#actors.resolve(this.#address) === 'pending'
-      if (between) throw this.#nobody(tag, timeoutMs)
+      if (between) throw this.#actors.absent(this.#address) ?? this.#nobody(tag, timeoutMs)
     }
     if (holder === undefined) {
       throw (

@@ -2,12 +2,14 @@
  * The partition policy of a node, between the mesh and all that decides: it counts the votes of this side, tells when
  * the quorum is lost and when it is back, and refuses what needs one.
  *
- *                       too few votes                told, then everything stops
- *          quorate ─────────────────────────▶ lost ◀──────────────────────────── start, with too few
- *             ▲                               │  ▲
- *             │ told, then everything goes on │  │ too few again
- *             └─────────── settling ◀─────────┘──┘
- *                  no member came or went for `SETTLE_MS`
+ *  start, with too few ──▶ not yet
+ *                              │ votes enough: told, then everything begins
+ *                              ▼           too few: told, then everything stops
+ *       start, with enough ▶ quorate ─────────────────────▶ lost ◀──┐
+ *                              ▲                             │      │ too few again
+ *                              │ told, then all goes on      ▼      │
+ *                              └───────────────────────── settling ─┘
+ *                       no member came or went for `SETTLE_MS`
  *
  * Laws
  *  - It hears of members before the slots do: nobody loses a name, and no slot is taken, before users were told.
@@ -70,7 +72,7 @@ export class Partition implements MeshListener, SlotQuorum {
   readonly #options: PartitionOptions
   /** Alive and suspect. */
   readonly #members = new Map<NodeId, Member>()
-  readonly #counters = { partitioned: 0, regained: 0, refused: 0 }
+  readonly #counters = { won: 0, lost: 0, refused: 0 }
   #largest = 0
   #quorum: Quorum = { quorate: false, counted: 0, needed: 0 }
   #settling: Settling | undefined
@@ -95,7 +97,8 @@ export class Partition implements MeshListener, SlotQuorum {
     this.#quorum = this.#count()
     this.#started = true
     this.#warnOfMore()
-    if (!this.#quorum.quorate) this.#warnOfNone()
+    if (this.#quorum.quorate) this.#counters.won += 1
+    else this.#warnOfNone()
   }
 
   stop(): void {
@@ -208,12 +211,14 @@ export class Partition implements MeshListener, SlotQuorum {
   }
 
   #settle(): void {
+    // Who never decided anything takes nobody for gone.
+    if (this.#counters.won === 0) return this.#won()
     const { clock } = this.#options
     const nowMs = clock.now()
     const sinceMs = this.#settling?.sinceMs ?? nowMs
     this.#settling?.timer.clear()
     const waitMs = Math.max(0, Math.min(SETTLE_MS, sinceMs + SETTLE_MS_MAX - nowMs))
-    this.#settling = { sinceMs, timer: clock.after(waitMs, () => this.#regained()) }
+    this.#settling = { sinceMs, timer: clock.after(waitMs, () => this.#won()) }
   }
 
   #settled(): void {
@@ -221,11 +226,11 @@ export class Partition implements MeshListener, SlotQuorum {
     this.#settling = undefined
   }
 
-  #regained(): void {
+  #won(): void {
     this.#settled()
     const { log, tell, changed } = this.#options
     this.#quorum = { ...this.#quorum, quorate: true }
-    this.#counters.regained += 1
+    this.#counters.won += 1
     // A warning, too: whoever reads that the quorum was lost must be able to read that it is back.
     log.warn(`quorate: this side has ${votes(this.#quorum)}`, this.#quorum)
     tell('quorate', this.#quorum)
@@ -234,7 +239,7 @@ export class Partition implements MeshListener, SlotQuorum {
 
   #lost(): void {
     const { log, tell, changed } = this.#options
-    this.#counters.partitioned += 1
+    this.#counters.lost += 1
     log.warn(
       `partitioned: this side has ${votes(this.#quorum)}: it takes no names, places no processes and revives none`,
       this.#quorum,
