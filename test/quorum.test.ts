@@ -368,6 +368,8 @@ t.test('without a quorum a node seals nothing, ends what waits, and seals anew w
   t.strictSame(answers, [], 'it waits for the start')
   m.start(1)
   register(2, 2)
+  m.memberUp(3, { node: 'b' as NodeId, creation: 1 })
+  m.memberDown(4, { node: 'b' as NodeId, creation: 1 })
   m.tick(5_000)
   t.strictSame([answers.splice(0), m.term(0)], [['no-quorum', 'no-quorum'], undefined])
   quorum.quorate = true
@@ -602,12 +604,61 @@ t.test(
   },
 )
 
+t.test('also where members end at once, the loss is told before their names are free', async t => {
+  const mesh = await createTestMesh({
+    nodes: 3,
+    seed: 10,
+    actors: [counter],
+    options: { partitionPolicy: sized(3) },
+  })
+  const a = mesh.node('a')
+  for (const other of ['b', 'c']) await mesh.run(mesh.node(other).spawn(counter, 0, { name: `of ${other}` }))
+  await mesh.runUntil(() => a.names().length === 2, { limitMs: 1_000 })
+  const told: Told[] = []
+  listenTo(a, told)
+  let held: unknown
+  a.once('partitioned', () => {
+    held = a.names().filter(({ state }) => state === 'held').length
+  })
+  for (const other of ['b', 'c']) mesh.kill(other)
+  await mesh.runUntil(() => told.length === 3, { limitMs: 10_000 })
+  t.strictSame(
+    told.map(([, event]) => event),
+    ['name:released', 'partitioned', 'name:released'],
+  )
+  t.equal(held, 1)
+  await mesh.stop()
+})
+
+t.test('a node without a quorum hosts nothing for one that believes to have it', async t => {
+  const mesh = await createTestMesh({
+    nodes: 3,
+    seed: 11,
+    actors: [counter],
+    options: { partitionPolicy: sized(3) },
+  })
+  const [a, b] = [mesh.node('a'), mesh.node('b')]
+  // c hears and is heard by a alone; b loses a for a moment, and is back before it believes so itself.
+  mesh.network.cut('b', 'c')
+  mesh.network.cut('a', 'b')
+  await mesh.runUntil(() => !b.health().quorum.quorate, { limitMs: 10_000 })
+  mesh.network.heal('a', 'b')
+  await mesh.runUntil(() => a.nodes().includes(b.name) && b.nodes().includes(a.name), { limitMs: 5_000 })
+  t.strictSame([a.health().quorum.quorate, b.health().quorum.quorate], [true, false])
+  await t.rejects(mesh.run(a.spawn(counter, 0, { on: 'b' })), { code: 'ERR_NO_QUORUM' })
+  await mesh.runUntil(() => b.health().quorum.quorate, { limitMs: 5_000 })
+  await mesh.run(a.spawn(counter, 0, { on: 'b' }))
+  await mesh.stop()
+})
+
 t.test('a process that crashes without a quorum is not made again before it is back', async t => {
+  const failed: string[] = []
+  const note = (message: string): void => void (message.includes('is not back') && failed.push(message))
   const mesh = await createTestMesh({
     nodes: 3,
     seed: 4,
     actors: [counter],
-    options: { partitionPolicy: sized(3) },
+    options: { partitionPolicy: sized(3), logger: { debug: note, info: note, warn: note, error: () => {} } },
   })
   const a = mesh.node('a')
   const ref = await mesh.run(a.spawn(counter, 1, { name: 'kept', restart: 'permanent', on: 'a' }))
@@ -617,7 +668,7 @@ t.test('a process that crashes without a quorum is not made again before it is b
   ref.cast('crash')
   await mesh.advance(10_000)
   t.match(a.names(), [{ name: 'kept', pid: undefined, state: 'reviving' }])
-  t.equal(a.stats().counters['process.alive'], 0)
+  t.strictSame([a.stats().counters['process.alive'], failed], [0, []], 'nobody even tried')
   await mesh.run(mesh.boot('b'))
   // A new node hears of c as a registrar, and gives it the time that lives get which only a message names.
   await mesh.runUntil(() => a.whereis('kept') !== undefined, { limitMs: 15_000 })

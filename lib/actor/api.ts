@@ -387,7 +387,8 @@ export interface Node {
    */
   named<D extends AnyActor>(name: string | Via, def?: D): ActorRef<D>
   /**
-   * Gives a local process a further name. Rejects with `ERR_ALREADY_STARTED`, `ERR_NOPROC`, `ERR_UNAVAILABLE`.
+   * Gives a local process a further name. Rejects with `ERR_ALREADY_STARTED`, `ERR_NOPROC`, `ERR_UNAVAILABLE`,
+   * `ERR_NO_QUORUM`.
    * With `scope: 'node'` it is done when the call returns, and throws instead of rejecting later.
    */
   register(
@@ -399,7 +400,7 @@ export interface Node {
   unregister(name: string, options?: WaitOptions & { readonly scope?: 'cluster' | 'node' }): Promise<boolean>
   /**
    * Ends the holder of a cluster-wide name, with `{ shutdown: { terminated: name } }`, and deletes its restart record.
-   * Rejects with `ERR_NOPROC`, `ERR_TIMEOUT` (it goes on), `ERR_UNAVAILABLE`.
+   * Rejects with `ERR_NOPROC`, `ERR_TIMEOUT` (it goes on), `ERR_UNAVAILABLE`, `ERR_NO_QUORUM`.
    */
   terminate(name: string, options?: WaitOptions): Promise<void>
   names(): readonly NameInfo[]
