@@ -356,7 +356,9 @@ export class Cluster implements Spawner, NameResolver, Holder {
   }
 
   list(): readonly NameInfo[] {
-    return this.#coord.entries().map(entry => {
+    // Without those of nodes that are gone, which only the registrar can remove: nobody finds them.
+    const found = this.#coord.entries().filter(entry => this.#coord.entry(entry.key) === entry)
+    return found.map(entry => {
       const pid = this.#names.pidOf(entry)
       const { revival } = readRecord(entry.value)
       const waits =
