@@ -713,6 +713,7 @@ async function requestsOf(t: Test) {
       epoch: 1,
       role,
       open: true,
+      messageBytesMax: LIMITS.messageBytesMax,
       send: ({ head }) => {
         replies.push(codec.decode(head, HEADER_BYTES, head.length))
         heard()

@@ -131,6 +131,7 @@ function join(a: TestNode, b: TestNode) {
   const ends = { open: true, full: false }
   const end = (peer: TestNode, way: 'ab' | 'ba'): Session => ({
     ...{ peer: peer.ids.node, creation: peer.ids.creation, epoch: 1, role: 'member' as const },
+    messageBytesMax: LIMITS.messageBytesMax,
     get open() {
       return ends.open
     },

@@ -96,6 +96,7 @@ function join(a: TestNode, b: TestNode) {
   let open = true
   const end = (peer: TestNode, to: TestNode): Session => ({
     ...{ peer: peer.ids.node, creation: peer.ids.creation, epoch: 1, role: 'member' as const },
+    messageBytesMax: LIMITS.messageBytesMax,
     get open() {
       return open
     },

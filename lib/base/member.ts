@@ -23,12 +23,13 @@ export interface Member {
   readonly voter: boolean
 }
 
-export type MemberState = 'alive' | 'suspect' | 'down' | 'left'
+/** `'leaving'`: it has said that it will go, and takes nothing new. `'down'` and `'left'` are in no view. */
+export type MemberState = 'alive' | 'suspect' | 'down' | 'left' | 'leaving'
 
 /** A snapshot. `version` grows strictly with every change that this node saw; it means nothing on another node. */
 export interface MembersView {
   readonly version: number
-  /** Alive and suspect members, this node included, sorted by name. */
+  /** Alive, suspect and leaving members, this node included, sorted by name. */
   readonly members: readonly Member[]
 }
 

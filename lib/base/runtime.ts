@@ -140,12 +140,22 @@ export interface Disk {
   list(path: string): Promise<readonly string[]>
 }
 
+/** What a node says that it can speak. */
+export interface Speech {
+  /** Of the wire, from the lowest to the highest. */
+  readonly versions: readonly [min: number, max: number]
+  /** One bit each. */
+  readonly features: number
+}
+
 /** One per node. */
 export interface Runtime {
   /** Time is virtual: nothing may depend on how fast the machine is. */
   readonly simulated?: boolean | undefined
   /** Takes down what happened inside a node, kinds and ids alone: for the event log of a simulated run. */
   readonly record?: ((kind: string, ids: string) => void) | undefined
+  /** What a node of another version would speak: for tests of mixed clusters. */
+  readonly speech?: Speech | undefined
   readonly clock: Clock
   readonly random: Random
   readonly loop: Loop

@@ -84,7 +84,7 @@ export class Cluster implements Spawner, NameResolver, Holder {
   #rooms: ClusterRooms | undefined
   #nameTable: Names | undefined
   #owners: readonly NodeId[] = []
-  #stopping = false
+  #phase: 'staying' | 'leaving' | 'stopping' = 'staying'
 
   constructor(options: ClusterOptions) {
     this.#options = options
@@ -133,10 +133,27 @@ export class Cluster implements Spawner, NameResolver, Holder {
     this.#revivals.quorumChanged()
   }
 
-  /** From here on ends of processes are a departure: names without a record are freed, the others revived elsewhere. */
-  stopping(): void {
-    this.#stopping = true
+  /**
+   * This node will go. It takes no process of others and no further name, and makes nothing again: what crashes, or is
+   * told to shut down, is made again elsewhere, if it has a record.
+   */
+  leaving(): void {
+    this.#phase = 'leaving'
     this.#revivals.stop()
+  }
+
+  /** From here on every end of a process is a departure. */
+  stopping(): void {
+    this.leaving()
+    this.#phase = 'stopping'
+  }
+
+  /** The processes here that are made again elsewhere when they leave, the oldest first. */
+  revivable(): readonly Pid[] {
+    const named = [...this.#named.values()].filter(({ started, records }) => {
+      return started && [...records.values()].some(({ revival }) => revival !== undefined)
+    })
+    return named.map(({ pid }) => pid).sort((a, b) => a.serial - b.serial)
   }
 
   // ---- spawning, for this node ----
@@ -154,7 +171,7 @@ export class Cluster implements Spawner, NameResolver, Holder {
     if (named || placement.kind !== 'local') this.#options.quorum.demand('spawn')
     const node = choose(placement, options.name, this.#view())
     if (node === undefined) throw nowhere(placement, members())
-    if (node === this.#options.self && this.#stopping) throw this.#leaving()
+    if (node === this.#options.self && this.#refuses(start)) throw this.#isLeaving('spawn')
     if (node !== this.#options.self) return this.#spawnThere(node, speaker, def, args, options, start)
     // What is not hosted could not be made again, not even here.
     if (start.restart !== 'temporary') this.#hosted(def.name)
@@ -199,7 +216,7 @@ export class Cluster implements Spawner, NameResolver, Holder {
 
   /** As `remote/`'s `Spawner`. Rejects with `ERR_UNKNOWN_ACTOR` for what this node does not host. */
   async host(order: SpawnOrder): Promise<Pid> {
-    if (this.#stopping) throw this.#leaving()
+    if (this.#phase !== 'staying') throw this.#isLeaving('spawn')
     this.#options.quorum.demand('spawn')
     const def = this.#hosted(order.definition)
     const start = readStartOptions(order.options)
@@ -220,9 +237,16 @@ export class Cluster implements Spawner, NameResolver, Holder {
     return started.pid
   }
 
-  #leaving(): TroupeError {
+  /** While it drains, its processes may still need helpers; names are for those who stay. */
+  #refuses({ name, scope }: StartOptions): boolean {
+    return this.#phase === 'stopping' || (this.#phase === 'leaving' && name !== undefined && scope !== 'node')
+  }
+
+  #isLeaving(what: string): TroupeError {
     const { self } = this.#options
-    return new TroupeError('ERR_STOPPED', `spawn: the node ${self} is stopping`, { node: self })
+    return new TroupeError('ERR_STOPPED', `${what}: the node ${self} is leaving; another one may take it`, {
+      node: self,
+    })
   }
 
   #hosted(definition: string): AnyActor {
@@ -382,17 +406,16 @@ export class Cluster implements Spawner, NameResolver, Holder {
     const named = this.#named.get(pid.serial)
     if (named === undefined) return
     this.#named.delete(pid.serial)
-    const restarted = (name: string): boolean =>
-      named.started &&
-      // Nobody took it over: who asked for it was told that there is none.
-      named.order?.unwanted !== true &&
-      !isTermination(reason, name) &&
-      Revivals.restarts(named.records.get(name)?.revival, reason)
-    if (this.#stopping) {
-      // What has a record stays in the table: when this node has left, the registrar revives it.
-      for (const [name, { revival }] of named.records)
-        if (revival === undefined) this.#coord.release(name, pid.serial)
-      return
+    const departs = this.#phase === 'stopping' || (this.#phase === 'leaving' && reason === 'shutdown')
+    const restarted = (name: string): boolean => {
+      const revival = named.records.get(name)?.revival
+      return (
+        named.started &&
+        // Nobody took it over: who asked for it was told that there is none.
+        named.order?.unwanted !== true &&
+        !isTermination(reason, name) &&
+        (departs ? revival !== undefined : Revivals.restarts(revival, reason))
+      )
     }
     const kept = [...named.records.keys()].filter(restarted)
     this.#coord.ended(pid.serial, name => kept.includes(name))
@@ -475,9 +498,9 @@ export class Cluster implements Spawner, NameResolver, Holder {
     return alive.length === 0 ? undefined : alive[(Math.max(0, at) + attempt) % alive.length]
   }
 
-  /** Its node is gone, and its process with it. */
+  /** Its process is gone, and its node with it, or about to follow. */
   #isOrphan(entry: Entry): boolean {
-    return this.#coord.isOrphan(entry) || this.#vacatedByTheGone(entry)
+    return this.#coord.isOrphan(entry) || this.#coord.isLeftBehind(entry) || this.#vacatedByTheGone(entry)
   }
 
   /** A process that crashed just before its node did: its entry has no owner, and nobody at home to make one. */

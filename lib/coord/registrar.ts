@@ -30,7 +30,7 @@ import {
 } from './slot-data.js'
 import type { Ack, Ask, Held, Lost, Nack, Sealed, Told } from './slot-messages.js'
 import type { Answered, Core, Line, Role, Slot, Waiting } from './slot-state.js'
-import { isUp, type Peer } from './view.js'
+import { isUp, type Peer, returns } from './view.js'
 
 /** What the members said of one key. */
 interface Said {
@@ -68,7 +68,8 @@ export class Registrar {
     const promised = slot.promised
     if (promised === undefined) return this.preferred(slot)
     if (sameLife(promised, view.me)) return slot.reseal === undefined
-    return this.preferred(slot) && (stable || view.of(promised).state === 'gone')
+    // Of one that leaves at once: it is to have nothing left when it goes.
+    return this.preferred(slot) && (stable || !returns(view.of(promised)))
   }
 
   /** Not without a quorum: the slot stays whose it is. */
@@ -535,6 +536,12 @@ export class Registrar {
     this.#refuseOrAsk(slot, role, line, request, entry)
   }
 
+  /** Its home is there, and either has an owner for it or is about to make one. */
+  #isKept(entry: Entry): boolean {
+    const home = this.#core.view.of(entry.home)
+    return entry.serial === undefined ? returns(home) : isUp(home)
+  }
+
   #tryGrant(line: Line): void {
     if (!this.#accepted(line)) return
     line.stage = 'idle'
@@ -579,7 +586,7 @@ export class Registrar {
       this.#grant(slot, role, line, { ...entry, serial: ask.serial })
       return
     }
-    if (isUp(view.of(entry.home))) {
+    if (this.#isKept(entry)) {
       this.#tell(line, request, 'taken', entry)
       return
     }
@@ -594,7 +601,7 @@ export class Registrar {
 
   #serveDrop(slot: Slot, role: Role, line: Line, request: Waiting, entry: Entry | undefined): void {
     const { ask } = request
-    if (entry !== undefined && isUp(this.#core.view.of(entry.home))) {
+    if (entry !== undefined && this.#isKept(entry)) {
       this.#tell(line, request, 'taken', entry)
       return
     }
@@ -608,7 +615,7 @@ export class Registrar {
   }
 
   #refuseOrAsk(slot: Slot, role: Role, line: Line, request: Waiting, entry: Entry): void {
-    if (!isUp(this.#core.view.of(entry.home))) {
+    if (!this.#isKept(entry)) {
       this.#tell(line, request, 'taken')
       return
     }
@@ -732,7 +739,9 @@ export class Registrar {
     if (line.contest.some(claim => sameHolding(claim, entry))) {
       this.#contest(slot, role, line, without(line.contest, entry, kept).sort(compareClaims))
     }
-    if (this.#ready(role)) this.#advance(slot, role, line)
+    if (!this.#ready(role)) return
+    if (role.open && kept !== undefined && !this.#isKept(kept)) this.#reviveOrphans(slot, role)
+    this.#advance(slot, role, line)
   }
 
   /** The request that was being served for that owner ends with it. */
@@ -748,10 +757,10 @@ export class Registrar {
   // ---- orphans ----
 
   #reviveOrphans(slot: Slot, role: Role): void {
-    const { view, table, effects, counters } = this.#core
+    const { table, effects, counters } = this.#core
     for (const entry of table.inSlot(slot.index)) {
       if (entry.value === undefined) continue
-      if (isUp(view.of(entry.home))) {
+      if (this.#isKept(entry)) {
         // Back in the same term: whoever was to revive it has stopped, and must be asked anew when it goes again.
         role.revived.delete(entry.key)
         continue

@@ -132,6 +132,14 @@ export class SlotMachine {
     })
   }
 
+  /** It will go: `ring` follows, without it. */
+  memberLeaving(now: number, life: Life): void {
+    this.#event(now, () => {
+      this.#view.of(life).leaving = true
+      for (const slot of this.#inOrder()) this.#registrar.settle(slot)
+    })
+  }
+
   memberDown(now: number, life: Life): void {
     this.#event(now, () => this.#down(this.#view.of(life)))
   }
@@ -217,6 +225,10 @@ export class SlotMachine {
   owner(key: string): Owner | undefined {
     const entry = this.#table.get(key)
     return entry === undefined || this.#homeless(entry) ? undefined : ownerOf(entry)
+  }
+
+  isLeaving(life: Life): boolean {
+    return this.#view.of(life).leaving
   }
 
   #homeless(entry: Entry): boolean {
@@ -348,6 +360,7 @@ export class SlotMachine {
   }
 
   #come(peer: Peer): void {
+    peer.leaving = false
     this.#view.set(peer, 'alive')
     for (const slot of this.#inOrder()) this.#registrar.joined(slot, peer)
     this.#showAgain(peer)

@@ -165,6 +165,11 @@ export class Slots implements MeshListener {
     )
   }
 
+  /** That entry's owner ended, and its home, which is about to go, makes no other. */
+  isLeftBehind(entry: Entry): boolean {
+    return entry.serial === undefined && this.#machine.isLeaving(entry.home)
+  }
+
   stats(): Readonly<Record<string, number>> {
     return this.#machine.stats()
   }
@@ -208,6 +213,12 @@ export class Slots implements MeshListener {
     this.#event(now => this.#machine.memberAlive(now, lifeOfMember(member)))
   }
 
+  memberUpdated(member: Member): void {
+    if (member.state !== 'leaving') return
+    this.#event(now => this.#machine.memberLeaving(now, lifeOfMember(member)))
+    this.#ring()
+  }
+
   memberDown(member: Member): void {
     this.#event(now => this.#machine.memberDown(now, lifeOfMember(member)))
     this.#ring()
@@ -215,8 +226,11 @@ export class Slots implements MeshListener {
 
   // ---- inside ----
 
+  /** Who leaves owns nothing any more, unless all do. */
   #owners(): readonly NodeId[] {
-    return this.#options.ownersOf(this.#options.members().map(member => member.name))
+    const members = this.#options.members()
+    const staying = members.filter(member => !this.#machine.isLeaving(lifeOfMember(member)))
+    return this.#options.ownersOf((staying.length > 0 ? staying : members).map(member => member.name))
   }
 
   /** Computing a ring takes milliseconds: once for all changes of a turn. */

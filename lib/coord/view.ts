@@ -18,6 +18,8 @@ export interface Peer extends Life {
   session: boolean
   /** Named by a message, not yet by the mesh. */
   learnt: boolean
+  /** Up, and about to go: whatever is its to decide, or to make again, is others' already. */
+  leaving: boolean
 }
 
 export class View {
@@ -49,6 +51,7 @@ export class View {
       state: 'unknown',
       session: false,
       learnt: false,
+      leaving: false,
     }
     lives.push(peer)
     return peer
@@ -90,5 +93,8 @@ export class View {
     else this.#lives.set(peer.node, rest)
   }
 }
+
+/** What it has left without an owner, it will not make again. */
+export const returns = (peer: Peer): boolean => isUp(peer) && !peer.leaving
 
 export const isUp = (peer: Peer): boolean => peer.state === 'alive' || peer.state === 'suspect'

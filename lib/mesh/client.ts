@@ -69,7 +69,8 @@ class ClientDial {
     this.#settle = settle
     const creation = Buffer.from(runtime.random.bytes(6)).readUIntLE(0, 6)
     const nonce = runtime.random.bytes(NONCE_BYTES)
-    const greeting = { role: 'client', id: 'client' as NodeId, creation, nonce } as const
+    const { speech } = runtime
+    const greeting = { role: 'client', id: 'client' as NodeId, creation, nonce, speech } as const
     this.#dialler = new Dialler(greeting, keysOf(options.secret))
   }
 
@@ -111,7 +112,7 @@ class ClientDial {
   #onStep(connection: Connection, step: Step): void {
     if (step.tag === 'challenged') {
       const cluster = { name: '', digest: Buffer.alloc(0), parameters: '' }
-      const proof = this.#dialler.prove({ cluster, epoch: 0, record: undefined })
+      const proof = this.#dialler.prove({ cluster, epoch: 0, record: undefined, limits: this.#limits })
       if (proof.tag === 'send') connection.say(FrameType.proof, proof.body)
     } else if (step.tag === 'refuse') {
       connection.refuse(step.refused)
@@ -129,6 +130,7 @@ class ClientDial {
       heard: link => this.#silence.heard(link.peer, link.heardMs),
       frame: (link, type, flags, buffer, start, end) => frame(link, type, flags, buffer, start, end),
       packet: () => {},
+      leaving: () => {},
       ended: (_, reason) => {
         if (!closing) loop.soon(() => this.#options.ended?.(reason))
       },

@@ -101,7 +101,10 @@ export class FieldReader {
 /** An IP address or a host name; empty, with port 0, for a node that does not listen. */
 const isHost = (host: string): boolean => /^[A-Za-z0-9._:%-]*$/.test(host)
 
-/** Part of the protocol: append, never renumber. */
+/**
+ * Part of the protocol: append, never renumber. Who is leaving says so itself, to each that understands it: in a list
+ * it is alive, as it is for those of an earlier version.
+ */
 const STATES: readonly MemberState[] = ['alive', 'down', 'suspect', 'left']
 
 export function writeMember(to: FieldWriter, member: Member): void {
@@ -109,7 +112,7 @@ export function writeMember(to: FieldWriter, member: Member): void {
   to.number(member.version, 1)
     .text(member.host)
     .number(member.voter ? 1 : 0, 1)
-  to.number(STATES.indexOf(member.state), 1).number(member.tags.length, 1)
+  to.number(Math.max(0, STATES.indexOf(member.state)), 1).number(member.tags.length, 1)
   for (const tag of member.tags) to.text(tag)
   const meta = Object.entries(member.meta)
   to.number(meta.length, 2)

@@ -125,6 +125,7 @@ class FullMesh implements Mesh {
   #joining: Joining | undefined
   #listener: Listener | undefined
   #phase: 'new' | 'started' | 'stopped' = 'new'
+  #leaving = false
   /** Fails the start that is under way. */
   #refuse: ((error: TroupeError) => void) | undefined
 
@@ -153,6 +154,7 @@ class FullMesh implements Mesh {
     this.#sessions = new Sessions(this.#ground, this.#announcer, profile.tickMs, {
       heard: link => this.#gossip.heard(link),
       packet: (link, type, body) => this.#gossip.packet(link, type, body),
+      leaving: link => this.#gossip.leaving(link),
       lost: (link, reason) => this.#lost(link, reason),
     })
     this.#gossip = new Gossip(this.#ground, this.#swim, profile, this.#sessions, this.#announcer, {
@@ -163,7 +165,12 @@ class FullMesh implements Mesh {
     const shared = {
       connections: this.#connectionOwner(),
       greeting: () => this.#greeting(),
-      claim: (epoch: number): Claim => ({ cluster: this.#ground.cluster, epoch, record: this.#swim.self }),
+      claim: (epoch: number): Claim => ({
+        cluster: this.#ground.cluster,
+        epoch,
+        record: this.#swim.self,
+        limits,
+      }),
     }
     this.#dials = new Dials(this.#ground, this.#sessions, {
       ...shared,
@@ -200,6 +207,13 @@ class FullMesh implements Mesh {
 
   sessions(): readonly Session[] {
     return this.#sessions.sorted
+  }
+
+  leave(): void {
+    if (this.#phase !== 'started' || this.#leaving) return
+    this.#leaving = true
+    this.#gossip.leave()
+    for (const link of this.#sessions.sorted) link.announceLeaving()
   }
 
   update(changed: Described): void {
@@ -329,7 +343,8 @@ class FullMesh implements Mesh {
 
   #greeting(): Greeting {
     const { self: id, creation } = this
-    return { role: 'member', id, creation, nonce: this.#ground.runtime.random.bytes(NONCE_BYTES) }
+    const { random, speech } = this.#ground.runtime
+    return { role: 'member', id, creation, nonce: random.bytes(NONCE_BYTES), speech }
   }
 
   #connectionOwner(): ConnectionOwner {
@@ -357,6 +372,7 @@ class FullMesh implements Mesh {
     this.#dials.forget(link.peer)
     this.#gossip.opened(link, opened.record!, introduced)
     this.#connecting.opened(link.peer)
+    if (this.#leaving) link.announceLeaving()
   }
 
   /** Where others saw another life of a node that is gone it is dialled, too, besides where it was. */

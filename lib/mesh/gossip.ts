@@ -79,6 +79,16 @@ export class Gossip {
     this.#do(this.#swim.refused(name, this.#ground.runtime.clock.now()))
   }
 
+  /** That member says that it will go. */
+  leaving(link: Link): void {
+    this.#do(this.#swim.leaving(link.peer, link.heardMs))
+  }
+
+  /** This node will go. */
+  leave(): void {
+    this.#do(this.#swim.leave())
+  }
+
   update(changed: Partial<Pick<Member, 'tags' | 'meta'>>): void {
     this.#do(this.#swim.update(changed))
   }

@@ -14,19 +14,22 @@
  * that everybody knows: it proves nothing, but a pair of which only one has a secret is told so.
  *
  * The epochs stand in the proof and not in the hello: whoever dials a seed learns from the challenge whom it dialled.
+ *
+ * Hello and challenge are strict and for ever as they are. What later versions have to say besides stands behind the
+ * claim, which both sides write and read by what they agreed on, see `speech.ts`, and which the MAC covers.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { NodeId } from '../base/ids.js'
+import { LIMITS } from '../base/limits.js'
 import type { Member } from '../base/member.js'
-import { WIRE_VERSION } from '../wire/frame.js'
+import type { Speech } from '../base/runtime.js'
 import { FieldReader, FieldWriter, readMember, writeMember } from './fields.js'
 import type { Role } from './mesh.js'
+import { agreed, Feature, type PeerLimits, readLimits, SPEECH, unspeakable, writeLimits } from './speech.js'
 
 export const NONCE_BYTES = 32
 const MAC_BYTES = 32
 const PUBLIC_KEY = 'troupe: this node has no secret'
-/** No optional features yet. */
-const FEATURES = 0
 
 /** What both sides of a cluster must agree on. */
 export interface Cluster {
@@ -59,6 +62,8 @@ export interface Greeting {
   readonly id: NodeId
   readonly creation: number
   readonly nonce: Uint8Array
+  /** Default: all that this version can. */
+  readonly speech?: Speech | undefined
 }
 
 /** What is said with the proof. Clients have no record. */
@@ -67,10 +72,13 @@ export interface Claim {
   /** Epoch of the last session between these two lives that the sender knows; as dialler it has ended them all. */
   readonly epoch: number
   readonly record: Member | undefined
+  /** Said to those who understand it. Default: the defaults. */
+  readonly limits?: PeerLimits | undefined
 }
 
 export function writeGreeting(greeting: Greeting): Buffer {
-  const to = new FieldWriter().number(WIRE_VERSION, 1).number(WIRE_VERSION, 1).number(FEATURES, 4)
+  const { versions, features } = greeting.speech ?? SPEECH
+  const to = new FieldWriter().number(versions[0], 1).number(versions[1], 1).number(features, 4)
   to.number(greeting.role === 'client' ? 1 : 0, 1)
     .text(greeting.id)
     .number(greeting.creation, 6)
@@ -78,20 +86,19 @@ export function writeGreeting(greeting: Greeting): Buffer {
 }
 
 /** Throws `ERR_FRAME`; a string says why a well-formed greeting cannot be answered. */
-export function readGreeting(body: Buffer): Greeting | string {
+export function readGreeting(body: Buffer, here: Speech = SPEECH): Greeting | string {
   const from = new FieldReader(body)
-  const min = from.number(1)
-  const max = from.number(1)
-  if (min > WIRE_VERSION || max < WIRE_VERSION) {
-    return `wire versions ${min} to ${max} there, ${WIRE_VERSION} here`
-  }
-  from.number(4)
+  const versions = [from.number(1), from.number(1)] as const
+  const speech: Speech = { versions, features: from.number(4) }
+  const why = unspeakable(speech, here)
+  if (why !== undefined) return why // what follows may be written otherwise
   const role = from.number(1) === 1 ? 'client' : 'member'
   const greeting = {
     role,
     id: from.nodeId(),
     creation: from.number(6),
     nonce: from.bytes(NONCE_BYTES),
+    speech,
   } as const
   from.end()
   return greeting.nonce.length === NONCE_BYTES ? greeting : 'a nonce that is too short'
@@ -112,23 +119,26 @@ export function readRefusal(body: Buffer): Refused {
   return { code, why: swapped(why.replace(/[^\x20-\x7e]/g, '?')) }
 }
 
-function writeClaim(claim: Claim): Buffer {
+function writeClaim(claim: Claim, features: number): Buffer {
   const to = new FieldWriter()
     .text(claim.cluster.name)
     .bytes(claim.cluster.digest)
     .text(claim.cluster.parameters)
   to.number(claim.epoch, 6).number(claim.record === undefined ? 0 : 1, 1)
   if (claim.record !== undefined) writeMember(to, claim.record)
+  if ((features & Feature.limits) !== 0) writeLimits(to, claim.limits ?? LIMITS)
   return to.done()
 }
 
-function readClaim(body: Buffer): Claim {
+function readClaim(body: Buffer, features: number): Claim | string {
   const from = new FieldReader(body)
   const cluster = { name: from.text(), digest: from.bytes(MAC_BYTES), parameters: from.text() }
   const epoch = from.number(6)
   const record = from.number(1) === 1 ? readMember(from) : undefined
+  const limits = (features & Feature.limits) === 0 ? undefined : readLimits(from)
+  if (typeof limits === 'string') return limits
   from.end()
-  return { cluster, epoch, record }
+  return { cluster, epoch, record, limits }
 }
 
 /** What a session is opened with. */
@@ -139,6 +149,10 @@ export interface Opened {
   readonly epoch: number
   readonly cluster: Cluster
   readonly record: Member | undefined
+  /** What both sides can, by bits of `Feature`. */
+  readonly features: number
+  /** What that peer will not take beyond; undefined for one that does not say. */
+  readonly limits: PeerLimits | undefined
 }
 
 export type Step =
@@ -214,6 +228,7 @@ export class Dialler {
   #transcript: Transcript | undefined
   #cluster: Cluster | undefined
   #epoch = 0
+  #features = 0
   readonly hello: Buffer
 
   constructor(self: Greeting, keys: readonly string[]) {
@@ -229,10 +244,12 @@ export class Dialler {
 
   onChallenge(body: Buffer): Step {
     if (this.#state !== 'greeting') return this.#fail('a challenge out of turn')
-    const peer = readGreeting(body)
+    const here = this.#self.speech ?? SPEECH
+    const peer = readGreeting(body, here)
     if (typeof peer === 'string') return this.#fail(peer)
     if (peer.role !== 'member') return this.#fail('a challenge of a client')
     this.#peer = peer
+    this.#features = agreed(peer.speech ?? SPEECH, here)
     this.#transcript = new Transcript(this.hello, body)
     this.#state = 'challenged'
     return { tag: 'challenged', peer: peer.id, creation: peer.creation }
@@ -242,7 +259,10 @@ export class Dialler {
     this.#state = 'proved'
     this.#cluster = claim.cluster
     this.#epoch = claim.epoch
-    return { tag: 'send', body: this.#transcript!.seal(this.#keys[0]!, 'dialler', writeClaim(claim)) }
+    return {
+      tag: 'send',
+      body: this.#transcript!.seal(this.#keys[0]!, 'dialler', writeClaim(claim, this.#features)),
+    }
   }
 
   onWelcome(body: Buffer): Step {
@@ -251,7 +271,8 @@ export class Dialler {
     if (this.#transcript!.unseal([this.#keys[0]!], 'acceptor', body) === undefined) {
       return this.#fail('the welcome does not prove our secret')
     }
-    const claim = readClaim(body.subarray(MAC_BYTES))
+    const claim = readClaim(body.subarray(MAC_BYTES), this.#features)
+    if (typeof claim === 'string') return this.#fail(claim)
     const { id, creation } = this.#peer!
     if (claim.record === undefined || claim.record.name !== id || claim.record.creation !== creation) {
       return this.#fail('a record of somebody else')
@@ -259,8 +280,12 @@ export class Dialler {
     const why = this.#self.role === 'client' ? undefined : mismatch(claim.cluster, this.#cluster!)
     if (why !== undefined) return this.#fail(why)
     if (claim.epoch <= this.#epoch) return this.#fail('an epoch that is over')
-    const { epoch, cluster, record } = claim
-    return { tag: 'open', opened: { peer: id, creation, role: 'member', epoch, cluster, record } }
+    const { epoch, cluster, record, limits } = claim
+    const features = this.#features
+    return {
+      tag: 'open',
+      opened: { peer: id, creation, role: 'member', epoch, cluster, record, features, limits },
+    }
   }
 
   #fail(why: string): Step {
@@ -277,6 +302,7 @@ export class Acceptor {
   #peer: Greeting | undefined
   #claim: Claim | undefined
   #transcript: Transcript | undefined
+  #features = 0
   #key = ''
 
   constructor(self: Greeting, keys: readonly string[]) {
@@ -286,9 +312,11 @@ export class Acceptor {
 
   onHello(body: Buffer): Step {
     if (this.#state !== 'waiting') return this.#fail('a hello out of turn')
-    const peer = readGreeting(body)
+    const here = this.#self.speech ?? SPEECH
+    const peer = readGreeting(body, here)
     if (typeof peer === 'string') return this.#fail(peer)
     this.#peer = peer
+    this.#features = agreed(peer.speech ?? SPEECH, here)
     this.#state = 'challenging'
     const challenge = writeGreeting(this.#self)
     this.#transcript = new Transcript(Buffer.from(body), challenge)
@@ -299,7 +327,8 @@ export class Acceptor {
     if (this.#state !== 'challenging') return this.#fail('a proof out of turn')
     const key = this.#transcript!.unseal(this.#keys, 'dialler', body)
     if (key === undefined) return this.#fail(this.#stranger(body))
-    const claim = readClaim(body.subarray(MAC_BYTES))
+    const claim = readClaim(body.subarray(MAC_BYTES), this.#features)
+    if (typeof claim === 'string') return this.#fail(claim)
     const { id, creation, role } = this.#peer!
     const why = role === 'client' ? undefined : mismatch(claim.cluster, cluster)
     if (why !== undefined) return this.#fail(why)
@@ -316,9 +345,10 @@ export class Acceptor {
   welcome(claim: Claim): { readonly body: Buffer; readonly opened: Opened } {
     this.#state = 'over'
     const { id: peer, creation, role } = this.#peer!
-    const { cluster, record } = this.#claim!
-    const body = this.#transcript!.seal(this.#key, 'acceptor', writeClaim(claim))
-    return { body, opened: { peer, creation, role, epoch: claim.epoch, cluster, record } }
+    const { cluster, record, limits } = this.#claim!
+    const features = this.#features
+    const body = this.#transcript!.seal(this.#key, 'acceptor', writeClaim(claim, features))
+    return { body, opened: { peer, creation, role, epoch: claim.epoch, cluster, record, features, limits } }
   }
 
   #stranger(body: Buffer): string {

@@ -7,15 +7,16 @@ import type { NodeId } from '../base/ids.js'
 import type { Limits } from '../base/limits.js'
 import type { DownReason, Member } from '../base/member.js'
 import type { Clock, Loop, Stream } from '../base/runtime.js'
-import { Flag, FrameType, HEADER_BYTES } from '../wire/frame.js'
+import { Flag, FrameType, HEADER_BYTES, TOTAL_BYTES } from '../wire/frame.js'
 import type { Frame, FrameReader } from '../wire/frame-reader.js'
 import { Reassembly } from '../wire/reassembly.js'
 import { FieldReader, FieldWriter } from './fields.js'
 import type { Opened } from './handshake.js'
-import { Lanes, SLOT_WINDOW_BYTES, Window } from './lanes.js'
+import { type LaneLimits, Lanes, SLOT_WINDOW_BYTES, Window } from './lanes.js'
 import type { OutFrame, Role, Session } from './mesh.js'
 import { PACKET_TYPES } from './packets.js'
 import { SlabWriter } from './slab-writer.js'
+import { Feature, type PeerLimits } from './speech.js'
 
 /** From here on, types are channels of the rooms above. */
 const CHANNELS = 32
@@ -32,6 +33,8 @@ export interface LinkOwner {
   frame(link: Link, type: number, flags: number, buffer: Buffer, start: number, end: number): void
   /** The peer speaks of who is there: see `packets.ts`. */
   packet(link: Link, type: number, body: Buffer): void
+  /** The peer says that it will go; its goodbye comes when it does. */
+  leaving(link: Link): void
   ended(link: Link, reason: DownReason, why: string): void
 }
 
@@ -48,7 +51,9 @@ export class Link implements Session {
   readonly epoch: number
   readonly role: Role
   readonly record: Member | undefined
+  readonly messageBytesMax: number
   heardMs: number
+  readonly #features: number
   readonly #owner: LinkOwner
   readonly #stream: Stream
   readonly #clock: Clock
@@ -80,6 +85,7 @@ export class Link implements Session {
     this.epoch = opened.epoch
     this.role = opened.role
     this.record = opened.record
+    this.#features = opened.features
     this.#stream = stream
     this.#clock = edge.clock
     this.#loop = edge.loop
@@ -87,7 +93,9 @@ export class Link implements Session {
     this.#owner = edge.owner
     this.heardMs = edge.clock.now()
     this.#writer = new SlabWriter(stream, edge.loop, () => this.#pump())
-    this.#lanes = new Lanes(this.#writer, edge.limits)
+    const limits = limitsTowards(opened.limits, edge.limits)
+    this.messageBytesMax = limits.messageBytesMax
+    this.#lanes = new Lanes(this.#writer, limits)
     this.#reader = reader
     reader.frameBytesMax = edge.limits.frameBytesMax
     this.#reassembly = new Reassembly(edge.limits.messageBytesMax)
@@ -122,6 +130,11 @@ export class Link implements Session {
   /** Sends on the urgent lane. */
   tell(type: number, body: Buffer): void {
     if (this.#open) this.#lanes.urgent(type, framed(body))
+  }
+
+  /** Tells the peer that this node will go, if it understands that. */
+  announceLeaving(): void {
+    if ((this.#features & Feature.leaving) !== 0) this.tell(FrameType.leaving, Buffer.alloc(0))
   }
 
   /** Twice a second. A heartbeat that the stream would not take is not sent again behind itself. */
@@ -255,6 +268,9 @@ export class Link implements Session {
       case FrameType.goodbye:
         this.#leaving = true
         return this.fail('left', 'it said goodbye')
+      case FrameType.leaving:
+        if ((this.#features & Feature.leaving) === 0 || this.role === 'client') break
+        return this.#owner.leaving(this)
       case FrameType.slot:
         if (!this.#slotWindow.take(frame.end - frame.start + HEADER_BYTES))
           throw broken('more bytes than permitted')
@@ -263,8 +279,8 @@ export class Link implements Session {
         if (PACKET_TYPES.has(frame.type)) {
           return this.#owner.packet(this, frame.type, frame.buffer.subarray(frame.start, frame.end))
         }
-        throw broken(`type ${frame.type} is not for a session`)
     }
+    throw broken(`type ${frame.type} is not for a session`)
   }
 
   /** An answer that is late says more of the other side's load than of the way: the shortest counts. */
@@ -312,6 +328,20 @@ export class Link implements Session {
     const done = this.#idle
     this.#idle = undefined
     if (done !== undefined) this.#loop.soon(done)
+  }
+}
+
+/** What may be sent, where the other side takes less than this one would. */
+function limitsTowards(peer: PeerLimits | undefined, own: Limits): LaneLimits {
+  if (peer === undefined) return own
+  const { frameBytesMax, creditBytes } = peer
+  // Credit comes when a quarter of the window is taken: what is left of it then must hold any frame.
+  const frame = Math.min(frameBytesMax, Math.floor(0.75 * creditBytes)) - HEADER_BYTES - TOTAL_BYTES
+  return {
+    ...own,
+    creditBytes,
+    fragmentBytes: Math.min(own.fragmentBytes, frame),
+    messageBytesMax: Math.min(own.messageBytesMax, peer.messageBytesMax),
   }
 }
 

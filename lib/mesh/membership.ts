@@ -2,7 +2,8 @@
  * The records of all members that this node knows, and its view. Pure.
  *
  *   introduced ──handshake──► alive ◄──► suspect ──► down ──handshake──► alive
- *                               └── goodbye ──► left ──handshake──► alive
+ *                               │           └────────────┐
+ *                               └─► leaving ─ goodbye ─► left ──handshake──► alive
  *
  * Only a node itself says what it is, with a handshake of its own: what others say of it introduces it, at most. An
  * introduced node is dialled; it is no member, counts nowhere and is shown nowhere until it has proved the secret.
@@ -19,8 +20,8 @@ const GONE_MS = 86_400_000
 
 export const isUp = (
   member: Member | undefined,
-): member is Member & { readonly state: 'alive' | 'suspect' } =>
-  member?.state === 'alive' || member?.state === 'suspect'
+): member is Member & { readonly state: 'alive' | 'suspect' | 'leaving' } =>
+  member?.state === 'alive' || member?.state === 'suspect' || member?.state === 'leaving'
 
 /** Everything that a user can see of a record, besides its state. */
 const shown = ({ address, version, tags, meta, host, voter }: Member): string =>
@@ -30,6 +31,8 @@ export class Membership {
   #self: Member
   readonly #max: number
   readonly #members = new Map<NodeId, Member>()
+  /** Who has said that it will go, and still is there. */
+  readonly #leaving = new Set<NodeId>()
   /** Since when they are gone, the longest first. */
   readonly #gone = new Map<NodeId, number>()
   #up = 1
@@ -86,7 +89,20 @@ export class Membership {
     const before = this.#self
     this.#self = record
     this.#changed()
-    return shown(before) === shown(record) ? [] : [{ tag: 'updated', member: record }]
+    const same = shown(before) === shown(record) && before.state === record.state
+    return same ? [] : [{ tag: 'updated', member: record }]
+  }
+
+  isLeaving(name: NodeId): boolean {
+    return this.#leaving.has(name)
+  }
+
+  /** It said so. Whatever ends it from here on, it has left. */
+  leaving(name: NodeId): readonly Change[] {
+    const known = this.#members.get(name)
+    if (!isUp(known) || this.#leaving.has(name)) return []
+    this.#leaving.add(name)
+    return known.state === 'alive' ? [{ tag: 'updated', member: this.#put(known, 'leaving') }] : []
   }
 
   /** A handshake with the node itself. */
@@ -96,7 +112,9 @@ export class Membership {
     const changes: Change[] = []
     if (isUp(known)) {
       this.#up -= 1
-      changes.push({ tag: 'down', member: this.#put(known, 'down'), reason: 'replaced' })
+      const left = this.#leaving.delete(record.name)
+      const member = this.#put(known, left ? 'left' : 'down')
+      changes.push({ tag: 'down', member, reason: left ? 'left' : 'replaced' })
     }
     this.#makeRoom()
     this.#up += 1
@@ -115,12 +133,14 @@ export class Membership {
 
   suspect(name: NodeId, reason: DownReason): readonly Change[] {
     const known = this.#members.get(name)
-    return known?.state === 'alive' ? [{ tag: 'suspect', member: this.#put(known, 'suspect'), reason }] : []
+    if (known?.state !== 'alive' && known?.state !== 'leaving') return []
+    return [{ tag: 'suspect', member: this.#put(known, 'suspect'), reason }]
   }
 
   alive(name: NodeId): readonly Change[] {
     const known = this.#members.get(name)
-    return known?.state === 'suspect' ? [{ tag: 'alive', member: this.#put(known, 'alive') }] : []
+    if (known?.state !== 'suspect') return []
+    return [{ tag: 'alive', member: this.#put(known, this.#leaving.has(name) ? 'leaving' : 'alive') }]
   }
 
   down(name: NodeId, reason: DownReason, nowMs: number): readonly Change[] {
@@ -128,6 +148,7 @@ export class Membership {
     if (!isUp(known)) return []
     const member = this.#put(known, reason === 'left' ? 'left' : 'down')
     this.#up -= 1
+    this.#leaving.delete(name)
     this.#gone.set(name, nowMs)
     return [{ tag: 'down', member, reason }]
   }

@@ -19,6 +19,8 @@ export interface Session {
   readonly epoch: number
   readonly role: Role
   readonly open: boolean
+  /** The largest body that the other side takes, and this one sends. */
+  readonly messageBytesMax: number
   /**
    * Queues one frame on a process pair's stream: frames of one `pair` arrive in order, large bodies in fragments that
    * let other pairs pass. Everything sent in one turn leaves in one write. `'full'` (only with `refusable`): nothing
@@ -126,6 +128,8 @@ export interface Mesh {
   connect(to: NodeId | Address, done: (connected: boolean) => void): () => void
   /** Ends the session with that member, which is dialled anew. False: there is none. */
   disconnect(node: NodeId): boolean
+  /** Tells every member that this node will go: that they give it nothing new. Its goodbye is `stop`. */
+  leave(): void
   /** Changes this node's record, here at once, and everywhere as the news spreads. Throws `RangeError`. */
   update(changed: Described): void
   /** Says goodbye, waits at most `timeoutMs` until it is written, closes everything. */

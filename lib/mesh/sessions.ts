@@ -18,6 +18,8 @@ export const ASKED = 'it was asked for'
 export interface SessionsOwner {
   /** Any bytes of a member came. */
   heard(link: Link): void
+  /** That member will go. */
+  leaving(link: Link): void
   /** A member speaks of who is there. */
   packet(link: Link, type: number, body: Buffer): void
   /** A session with a member is lost; it was announced. */
@@ -53,6 +55,7 @@ export class Sessions {
         frame: (link, type, flags, buffer, start, end) =>
           announcer.frame(link, type, flags, buffer, start, end),
         packet: (link, type, body) => owner.packet(link, type, body),
+        leaving: link => owner.leaving(link),
         ended: (link, reason, why) => this.#ended(link, reason, why),
       },
     }

@@ -4,7 +4,7 @@
  *   bytes, acks ──► proof of life ──────────────► alive ◄── refutation: a higher incarnation, by its owner
  *   silence ──► probe ──► three helpers ──► accusation ──► suspect ── time, less with each accuser ──► down
  *   closed without goodbye, address refuses, no helper has a session ──────────────────────────────────► down
- *   goodbye ───────────────────────────────────────────────────────────────────────────────────────────► left
+ *   goodbye, or any of these once it said that it is leaving ──────────────────────────────────────────► left
  *
  * Laws. A record is advanced by its owner alone: first hand over its session, or by hearsay with a higher incarnation,
  * which jumps by no more than `JUMP_MAX`. Hearsay never does more than suspect; whoever has just heard the accused
@@ -147,6 +147,13 @@ export class Swim {
     return this.#event(undefined, () => this.#advance(this.self.incarnation, changed))
   }
 
+  /** It will go. Not gossiped: each session is told, see `FrameType.leaving`. */
+  leave(): readonly Effect[] {
+    return this.#event(undefined, () =>
+      this.#tell(this.#membership.own(Object.freeze({ ...this.self, state: 'leaving' }))),
+    )
+  }
+
   // What the sessions tell.
 
   /** A handshake with that node. `introduced`: others told of it before, and hence know it. */
@@ -190,6 +197,11 @@ export class Swim {
       if (reason === 'left' || reason === 'replaced') this.#down(name, reason)
       else this.#probe(name) // while it is dialled, others are asked
     })
+  }
+
+  /** That member says that it will go. */
+  leaving(name: NodeId, nowMs: number): readonly Effect[] {
+    return this.#event(nowMs, () => this.#tell(this.#membership.leaving(name)))
   }
 
   /** Somebody answered at the address of that member that nobody is there. */
@@ -316,7 +328,8 @@ export class Swim {
     return true
   }
 
-  #down(name: NodeId, reason: DownReason): void {
+  #down(name: NodeId, cause: DownReason): void {
+    const reason = this.#membership.isLeaving(name) ? 'left' : cause
     const watched = this.#watched.get(name)
     const member = this.#membership.get(name)
     if (watched === undefined || member === undefined) return

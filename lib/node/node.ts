@@ -53,6 +53,7 @@ import { createMesh } from '../mesh/full-mesh.js'
 import type { Mesh, MeshListener, Session } from '../mesh/mesh.js'
 import { checkName } from '../process/local-names.js'
 import { Encoded, type Sent } from '../process/mail.js'
+import { Phase, type Process } from '../process/process.js'
 import type { Recipient } from '../process/process-table.js'
 import { NodeMonitors } from '../remote/node-monitors.js'
 import { Procedures } from '../remote/procedures.js'
@@ -71,8 +72,10 @@ import { recordDied, recordEvent, recordSignal } from './recording.js'
 import { guarded, Reports, standardLogger } from './reports.js'
 import { treeOf } from './tree.js'
 
-/** How long a stop lets mailboxes drain, and then processes end. */
+/** How long a stop lets calls and mail finish. */
 const DRAIN_MS = 1_000
+/** What processes get at least, of that, to end. */
+const END_MS = 1_000
 /** How long the goodbye may take to be written. */
 const GOODBYE_MS = 1_000
 /** How often a stopping node looks whether it is idle. */
@@ -523,13 +526,20 @@ class TroupeNode implements Node {
     return this.stop()
   }
 
+  /** See README.md for the order. */
   async #stop(drainMs: number): Promise<void> {
+    const { clock } = this.#runtime
+    const drainedMs = clock.now() + drainMs
     this.#state = 'stopping'
     this.#procedures.stopping()
+    this.#cluster.leaving()
+    this.#mesh.leave()
+    this.#handOver(drainMs)
     await this.#until(() => this.#actors.table.scheduler.queued === 0 && !this.#anyBusy(), drainMs)
     this.#cluster.stopping()
-    this.#endAll(drainMs)
-    await this.#until(() => this.#actors.table.size === 0, drainMs)
+    const endMs = Math.max(drainedMs - clock.now(), Math.min(drainMs, END_MS))
+    this.#endAll(endMs)
+    await this.#until(() => this.#actors.table.size === 0, endMs)
     for (const process of this.#newestFirst()) this.#actors.table.die(process, 'killed')
     // What the last deaths had to say leaves at the end of this turn, ahead of the goodbye.
     await new Promise<void>(resolve => this.#runtime.loop.later(resolve))
@@ -554,29 +564,50 @@ class TroupeNode implements Node {
     return [...this.#actors.table.all()].reverse()
   }
 
+  /** Mail waits, or a handler that others may wait for. */
   #anyBusy(): boolean {
     if (this.#procedures.running > 0) return true
-    for (const process of this.#actors.table.all()) if (process.hasMail) return true
+    for (const process of this.#actors.table.all()) {
+      if (process.hasMail || (process instanceof ActorProcess && process.phase === Phase.parked)) return true
+    }
     return false
+  }
+
+  /** Processes with a record go first, behind the mail they have, so that they are back elsewhere while others drain. */
+  #handOver(drainMs: number): void {
+    const others = this.#mesh.members().members
+    if (!others.some(({ name, state }) => name !== this.name && state === 'alive')) return
+    const { table } = this.#actors
+    for (const pid of this.#cluster.revivable()) {
+      const process = table.find(pid)
+      if (process instanceof ActorProcess && !this.#isKept(process)) this.#askToStop(process, drainMs)
+    }
+  }
+
+  /** Children of a supervisor end with it, and in its order: ended by others, they would only be started again. */
+  #isKept(process: Process): boolean {
+    const parent = process instanceof ActorProcess ? process.parent : undefined
+    const keeper = parent === undefined ? undefined : this.#actors.table.find(parent)
+    return keeper instanceof ActorProcess && isSupervisor(keeper.kind.def)
+  }
+
+  #askToStop(process: Process, timeoutMs: number): void {
+    const ended = this.#actors.ask(undefined, process.pid, process, STOP, 'shutdown', { timeoutMs })
+    // Whoever does not end in time is killed at last; that is the answer to this call, too.
+    ended.catch(error => this.#log.debug(`${process.pid} did not stop by itself: ${show(error)}`))
   }
 
   /**
    * Every process is asked by its parent, or else by the node, to shut down, the newest first. An actor that traps
-   * exits and has no parent to obey is asked to stop, so that its `terminate` runs. What a supervisor keeps is left
-   * to it, and to its order: ended here, it would only be started again.
+   * exits and has no parent to obey is asked to stop, so that its `terminate` runs.
    */
-  #endAll(drainMs: number): void {
+  #endAll(endMs: number): void {
     const { table, outside } = this.#actors
     for (const process of this.#newestFirst()) {
+      if (this.#isKept(process)) continue
       const parent = process instanceof ActorProcess ? process.parent : undefined
-      const keeper = parent === undefined ? undefined : table.find(parent)
-      if (keeper instanceof ActorProcess && isSupervisor(keeper.kind.def)) continue
       if (process instanceof ActorProcess && process.trapping && parent === undefined) {
-        const ended = this.#actors.ask(undefined, process.pid, process, STOP, 'shutdown', {
-          timeoutMs: drainMs,
-        })
-        // Whoever does not end in time is killed below; that is the answer to this call, too.
-        ended.catch(error => this.#log.debug(`${process.pid} did not stop by itself: ${show(error)}`))
+        this.#askToStop(process, endMs)
       } else {
         table.exitSignal(process, parent ?? outside, 'shutdown')
       }

@@ -167,7 +167,14 @@ function spawnFrame(
   const { packer, codec } = peer.shared
   const name = textBytes('definition', definition)
   const start = codec.encode(options.start, 0, 'options')
-  const frame = packer.packBehind(FrameType.spawn, pairOf(parent.serial), after(name + 4, 4), start, args)
+  const frame = packer.packBehind(
+    peer.session,
+    FrameType.spawn,
+    pairOf(parent.serial),
+    after(name + 4, 4),
+    start,
+    args,
+  )
   let at = BODY
   for (const number of [parent.serial, id, link, options.monitor?.counter ?? 0]) {
     at = writeU48(frame.head, number, at)

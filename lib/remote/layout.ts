@@ -20,7 +20,7 @@
  */
 import { TroupeError } from '../base/errors.js'
 import { NAME_BYTES_MAX } from '../base/limits.js'
-import { type OutFrame, outFrame } from '../mesh/mesh.js'
+import { type OutFrame, outFrame, type Session } from '../mesh/mesh.js'
 import type { Codec } from '../wire/codec.js'
 import { Flag, type FrameType, HEADER_BYTES } from '../wire/frame.js'
 
@@ -151,44 +151,67 @@ export const around = (type: FrameType, pair: number, head: Buffer): OutFrame =>
 
 export class Packer {
   readonly #codec: Codec
-  readonly #bytesMax: number
   readonly #head = Buffer.allocUnsafeSlow(BODY + PREFIX_BYTES_MAX)
 
-  constructor(codec: Codec, bytesMax: number) {
+  constructor(codec: Codec) {
     this.#codec = codec
-    this.#bytesMax = bytesMax
   }
 
-  /** A frame with `prefix` bytes for the caller to fill in from `BODY` on. Throws `ERR_PAYLOAD`, `ERR_TOO_LARGE`. */
-  pack(type: FrameType, pair: number, refusable: boolean, prefix: number, payload: unknown): OutFrame {
-    if (Buffer.isBuffer(payload)) return this.#packRaw(type, pair, refusable, prefix, payload)
+  /**
+   * A frame for `session`, with `prefix` bytes for the caller to fill in from `BODY` on. Throws `ERR_PAYLOAD`, and
+   * `ERR_TOO_LARGE` for what this node may not send or that one does not take.
+   */
+  pack(
+    session: Session,
+    type: FrameType,
+    pair: number,
+    refusable: boolean,
+    prefix: number,
+    payload: unknown,
+  ): OutFrame {
+    if (Buffer.isBuffer(payload)) return this.#packRaw(session, type, pair, refusable, prefix, payload)
     const head = this.#codec.encode(payload, BODY + prefix, 'payload')
-    this.#checkSize(head.length - BODY)
+    checkSize(session, head.length - BODY)
     return outFrame(type, 0, pair, head, undefined, refusable)
   }
 
   /** As `pack`, with `between` behind the prefix. */
-  packBehind(type: FrameType, pair: number, prefix: number, between: Buffer, payload: unknown): OutFrame {
+  packBehind(
+    session: Session,
+    type: FrameType,
+    pair: number,
+    prefix: number,
+    between: Buffer,
+    payload: unknown,
+  ): OutFrame {
     const raw = Buffer.isBuffer(payload)
     const tail = raw ? payload : this.#codec.encode(payload, 0, 'payload')
-    this.#checkSize(prefix + between.length + tail.length)
+    checkSize(session, prefix + between.length + tail.length)
     const head = Buffer.allocUnsafe(BODY + prefix + between.length)
     between.copy(head, BODY + prefix)
     return outFrame(type, raw ? Flag.raw : 0, pair, head, tail, true)
   }
 
-  #packRaw(type: FrameType, pair: number, refusable: boolean, prefix: number, bytes: Buffer): OutFrame {
-    this.#checkSize(prefix + bytes.length)
+  #packRaw(
+    session: Session,
+    type: FrameType,
+    pair: number,
+    refusable: boolean,
+    prefix: number,
+    bytes: Buffer,
+  ): OutFrame {
+    checkSize(session, prefix + bytes.length)
     const headBytes = BODY + prefix
     return { type, flags: Flag.raw, pair, head: this.#head, headBytes, lent: true, tail: bytes, refusable }
   }
+}
 
-  /** The whole body counts: it is what the other end reassembles. */
-  #checkSize(bytes: number): void {
-    if (bytes <= this.#bytesMax) return
-    throw new TroupeError('ERR_TOO_LARGE', `payload: ${bytes} bytes, at most ${this.#bytesMax}`, {
-      bytes,
-      max: this.#bytesMax,
-    })
-  }
+/** The whole body counts: it is what the other end reassembles. */
+function checkSize({ peer, messageBytesMax: max }: Session, bytes: number): void {
+  if (bytes <= max) return
+  throw new TroupeError('ERR_TOO_LARGE', `payload: ${bytes} bytes, at most ${max} to ${peer}`, {
+    bytes,
+    max,
+    node: peer,
+  })
 }

@@ -20,7 +20,7 @@ import { Reasons } from './reasons.js'
 
 export type RemoteLimits = Pick<
   Limits,
-  'messageBytesMax' | 'membersMax' | 'pendingCallsMax' | 'peerEntriesMax' | 'peerSpawnsMax' | 'reasonBytesMax'
+  'membersMax' | 'pendingCallsMax' | 'peerEntriesMax' | 'peerSpawnsMax' | 'reasonBytesMax'
 >
 
 /** What all peers of one node share. */
@@ -55,7 +55,7 @@ export class Shared {
     this.codec = options.codec
     this.local = options.local
     this.limits = options.limits
-    this.packer = new Packer(options.codec, options.limits.messageBytesMax)
+    this.packer = new Packer(options.codec)
     this.reasons = new Reasons(options.codec, options.limits.reasonBytesMax)
   }
 
@@ -159,7 +159,14 @@ export class Peer implements Answering {
   }
 
   answer(callee: number, id: number, value: unknown): void {
-    const frame = this.shared.packer.pack(FrameType.reply, pairOf(callee), false, after(1, 1), value)
+    const frame = this.shared.packer.pack(
+      this.session,
+      FrameType.reply,
+      pairOf(callee),
+      false,
+      after(1, 1),
+      value,
+    )
     frame.head[writeU48(frame.head, id, BODY)] = 0
     this.session.send(frame)
   }

@@ -107,7 +107,8 @@ class Sessions implements Remoting {
     if (peer === undefined) return this.#lost(to, message)
     if (!(to instanceof Pid))
       return this.#refusable(peer, this.#named(peer, FrameType.message, from, to, 0, message))
-    const frame = this.#shared.packer.pack(FrameType.message, pairOf(from.serial), true, after(0, 1), message)
+    const pair = pairOf(from.serial)
+    const frame = this.#shared.packer.pack(peer.session, FrameType.message, pair, true, after(0, 1), message)
     writeU48(frame.head, to.serial, BODY)
     return this.#refusable(peer, frame)
   }
@@ -122,6 +123,7 @@ class Sessions implements Remoting {
       return this.#refusable(peer, frame)
     }
     const frame = this.#shared.packer.pack(
+      peer.session,
       FrameType.cast,
       pairOf(from.serial),
       true,
@@ -143,7 +145,7 @@ class Sessions implements Remoting {
     const to = { name: tag, node }
     const peer = this.#peer(to)
     if (peer === undefined) this.#failSoon(request, to, 'noconnection')
-    else this.#ask(peer, to, request, id => this.#procedureFrame(caller, id, tag, payload))
+    else this.#ask(peer, to, request, id => this.#procedureFrame(peer, caller, id, tag, payload))
     const { ticket } = request
     return () => {
       if (peer?.up === true && ticket !== 0)
@@ -154,7 +156,7 @@ class Sessions implements Remoting {
   castProcedure(from: Pid, node: NodeId, name: string, input: unknown): Sent {
     const peer = this.#peer({ name, node })
     if (peer === undefined) return this.#lost({ name, node }, input)
-    return this.#refusable(peer, this.#procedureFrame(from, 0, name, input))
+    return this.#refusable(peer, this.#procedureFrame(peer, from, 0, name, input))
   }
 
   /** Sends a request and notes it, unless there is no room for it. */
@@ -286,9 +288,11 @@ class Sessions implements Remoting {
     this.#peers.delete(session.peer)
     peer.up = false
     const { local } = this.#shared
-    for (const link of peer.links.sorted()) local.linkExit(link.peer, link.local.serial, 'noconnection')
+    // After a goodbye nobody lives there any more, and why is known.
+    const gone = reason === 'left' ? 'shutdown' : 'noconnection'
+    for (const link of peer.links.sorted()) local.linkExit(link.peer, link.local.serial, gone)
     for (const { watcher, ref, watched } of byCounter(peer.watches)) {
-      local.down(watcher.serial, ref, watched instanceof Pid ? watched : undefined, 'noconnection')
+      local.down(watcher.serial, ref, watched instanceof Pid ? watched : undefined, gone)
     }
     for (const { watcher, ref } of byCounter(peer.watched)) local.demonitorFrom(watcher, ref)
     for (const id of peer.pending.ids()) {
@@ -364,6 +368,7 @@ class Sessions implements Remoting {
       return frame
     }
     const frame = this.#shared.packer.pack(
+      peer.session,
       FrameType.request,
       pairOf(caller.serial),
       true,
@@ -376,10 +381,17 @@ class Sessions implements Remoting {
     return frame
   }
 
-  #procedureFrame(caller: Pid, id: number, name: string, input: unknown): OutFrame {
+  #procedureFrame(peer: Peer, caller: Pid, id: number, name: string, input: unknown): OutFrame {
     const bytes = textBytes('procedure', name)
     const { packer } = this.#shared
-    const frame = packer.pack(FrameType.procedure, pairOf(caller.serial), true, after(bytes, 2), input)
+    const frame = packer.pack(
+      peer.session,
+      FrameType.procedure,
+      pairOf(caller.serial),
+      true,
+      after(bytes, 2),
+      input,
+    )
     writeText(frame.head, name, bytes, writeU48(frame.head, id, writeU48(frame.head, caller.serial, BODY)))
     return frame
   }
@@ -388,6 +400,7 @@ class Sessions implements Remoting {
   #named(peer: Peer, kind: FrameType, from: Pid, to: NameOnNode, prefix: number, payload: unknown): OutFrame {
     const bytes = textBytes('name', to.name)
     const frame = peer.shared.packer.pack(
+      peer.session,
       FrameType.named,
       pairOf(from.serial),
       true,

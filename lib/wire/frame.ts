@@ -34,6 +34,7 @@ export const FrameType = {
   /** Urgent lane again. */
   nack: 17,
   gossip: 18,
+  leaving: 19,
   /** Pair streams: signals and messages between processes. */
   message: 32,
   cast: 33,
