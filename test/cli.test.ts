@@ -312,10 +312,21 @@ t.test('help', async t => {
   t.test('lists every command, and each has its own', async t => {
     const { out } = await troupe('--help')
     let widest = Math.max(...out.split('\n').map(line => line.length))
-    const commands = [...out.matchAll(/^ {2}(start|nodes|ps|tree|names|spawn|call|cast|stop) /gm)].map(
+    const commands = [...out.matchAll(/^ {2}(start|nodes|ps|tree|names|health|spawn|call|cast|stop) /gm)].map(
       ([, name]) => name,
     )
-    t.strictSame(commands, ['start', 'nodes', 'ps', 'tree', 'names', 'spawn', 'call', 'cast', 'stop'])
+    t.strictSame(commands, [
+      'start',
+      'nodes',
+      'ps',
+      'tree',
+      'names',
+      'health',
+      'spawn',
+      'call',
+      'cast',
+      'stop',
+    ])
     for (const command of commands) {
       const said = await troupe(command!, '--help')
       t.match(
@@ -336,7 +347,7 @@ t.test('help', async t => {
   t.test('a wrong word says what to try, with status 2', async t => {
     t.strictSame(await troupe('strat'), {
       out: '',
-      err: 'troupe: unknown command "strat"; expected one of start, nodes, ps, tree, names, spawn, call, cast, stop\ntry: troupe --help\n',
+      err: 'troupe: unknown command "strat"; expected one of start, nodes, ps, tree, names, health, spawn, call, cast, stop\ntry: troupe --help\n',
       status: 2,
     })
     const { err, status } = await troupe('call', 'x')
@@ -383,6 +394,13 @@ t.test('a command against a node', async t => {
       .find(p => p.pid === pid)
     t.match(mine, { pid, definition: 'counter', names: ['visits'], mailbox: 0 })
     t.match((await troupe('ps')).out, new RegExp(`^PID +DEFINITION +NAMES[^]*${pid} +counter +visits +0`))
+  })
+
+  t.test('health says whether it is ready, or live, as words, JSON and status', async t => {
+    t.strictSame(await troupe('health'), { out: 'a is ready\n', err: '', status: 0 })
+    t.strictSame(await troupe('health', '--live'), { out: 'a is live\n', err: '', status: 0 })
+    const said = JSON.parse((await troupe('health', '--json')).out) as object
+    t.match(said, { node: 'a', ready: true, live: true, reasons: [], state: 'running', members: 1 })
   })
 
   t.test('draws the tree of processes, and gives it as lines of JSON', async t => {

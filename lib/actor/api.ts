@@ -346,9 +346,27 @@ export interface NodeStats {
   readonly counters: Readonly<Record<string, number>>
 }
 
+/** Why a node is not ready, or not live. The list only grows. */
+export type HealthReason =
+  /** It has not joined yet, is on its way out, or is gone. */
+  | { readonly why: 'starting' | 'leaving' | 'stopped' }
+  /** Its side of a partition has fewer votes than its `partitionPolicy` needs. */
+  | { readonly why: 'quorum'; readonly counted: number; readonly needed: number }
+  /** Of so many slots of the cluster-wide names nobody is known to decide: names in them cannot be registered. */
+  | { readonly why: 'names'; readonly slots: number }
+  /** The event loop ran so late. */
+  | { readonly why: 'loop'; readonly lagMs: number }
+
 export interface NodeHealth {
-  /** Ready to serve: joined, not stopping. */
+  /** To be sent work: joined, not leaving, names can be registered. For a while after others came or went it may be false. */
   readonly ready: boolean
+  /**
+   * Not stopped, and the event loop turned in the last 5 s. False is a reason to restart it. A loop that is stuck
+   * cannot answer at all: whoever asks from outside needs a timeout.
+   */
+  readonly live: boolean
+  /** Empty when it is ready and live. */
+  readonly reasons: readonly HealthReason[]
   readonly state: 'starting' | 'running' | 'stopping' | 'stopped'
   readonly members: number
   readonly sessions: number
@@ -459,10 +477,17 @@ export interface Node {
   off<E extends keyof NodeEvents>(event: E, listener: (...args: NodeEvents[E]) => void): this
 
   stats(): NodeStats
+  /** What probes ask: whether to send it work, whether to restart it, and why. */
   health(): NodeHealth
   /**
-   * Announces the departure, stops accepting, lets mailboxes drain for `drainMs` (default 1 000), ends every process
-   * with `shutdown`, says goodbye, closes. Idempotent; every call resolves when the node has stopped.
+   * Leaves. At once it tells all members (who see it `'leaving'`, and give it nothing new), refuses processes of others
+   * and further names with `ERR_STOPPED`, and lets its named processes with a `restart` finish their mail and end: each is
+   * made again on another node as soon as it has ended. Calls and mail under way get up to `drainMs` (default 1 000) to
+   * finish; then every process is ended with `shutdown`, which links, monitors and callers see (`ERR_EXIT`), and after the
+   * rest of that time, at least 1 000 ms or `drainMs`, whichever is less, killed. It says goodbye and closes. Others see
+   * `'member:left'`, never `'member:down'`.
+   *
+   * Idempotent; every call resolves when the node has stopped, and holds nothing that keeps the process alive.
    */
   stop(options?: { readonly drainMs?: number }): Promise<void>
   [Symbol.asyncDispose](): Promise<void>

@@ -2,12 +2,14 @@
  * The commands, as a table: what each is called, takes, does and prints. Help, parsing and dispatch read it; adding a
  * command is adding an entry.
  */
-
+import type { NodeHealth } from '../actor/api.js'
 import { parseAddress } from '../base/address.js'
+import { TroupeError } from '../base/errors.js'
 import { compareIds } from '../base/ids.js'
 import { TIMEOUT_MS } from '../base/limits.js'
 import type { Runtime } from '../base/runtime.js'
 import type { ClientBranch, ClientOperation } from '../node/client-protocol.js'
+import { reasonText } from '../node/health.js'
 import type { ModuleLoader } from '../runtime/module-loader.js'
 import type { Terminal } from '../runtime/terminal.js'
 import { Client, type ClientOptions } from './client.js'
@@ -239,7 +241,29 @@ const stop = define({
   },
 })
 
-export const COMMANDS: readonly Command[] = [start, nodes, ps, tree, names, spawn, call, cast, stop]
+const health = define({
+  name: 'health',
+  words: [],
+  flags: {
+    ...reach,
+    live: toggle('ask whether it is live instead: whether to restart it, not whether to use it'),
+  },
+  summary: 'ask whether a node is ready, for probes',
+  about:
+    'Ready: it has joined, does not leave, and cluster-wide names can be registered. Live (--live): its event loop turns. Ends with 0 if it is, with 1 and the reasons if it is not, with 3 when nobody answers at the address, with 4 when the node is stuck. With --json what the node says of itself, on standard output when it is, in the detail of the error when it is not.',
+  examples: ['troupe health', 'troupe health --live --timeout 2000'],
+  async run(desk, _words, values) {
+    const said = (await ask(desk, values, { op: 'health' })) as NodeHealth & { readonly node: string }
+    const [fine, what] = values.live ? [said.live, 'live'] : [said.ready, 'ready']
+    if (!fine) {
+      const why = said.reasons.map(reasonText).join(', ')
+      throw new TroupeError('ERR_UNAVAILABLE', `${said.node} is not ${what}: ${why}`, { ...said })
+    }
+    desk.terminal.out(values.json ? jsonLine(said) : `${said.node} is ${what}\n`)
+  },
+})
+
+export const COMMANDS: readonly Command[] = [start, nodes, ps, tree, names, health, spawn, call, cast, stop]
 
 interface Definition<F extends Flags> extends Omit<Command, 'run' | 'flags'> {
   readonly flags: F

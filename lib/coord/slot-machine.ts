@@ -251,6 +251,16 @@ export class SlotMachine {
     return promised && { n: promised.n, node: promised.node, open: role?.open === true }
   }
 
+  /** Slots of which nobody who is there is known to decide. */
+  closed(): number {
+    let closed = 0
+    for (const { promised, role } of this.#inOrder()) {
+      const peer = promised === undefined ? undefined : this.#view.of(promised)
+      if (peer === undefined || !isUp(peer) || (peer === this.#view.me && role?.open !== true)) closed += 1
+    }
+    return closed
+  }
+
   stats(): Readonly<Record<string, number>> {
     return {
       ...this.#core.counters,

@@ -165,6 +165,11 @@ export class Slots implements MeshListener {
     )
   }
 
+  /** Slots in which nothing can be asked for now: nobody is known to decide. */
+  closed(): number {
+    return this.#machine.closed()
+  }
+
   /** That entry's owner ended, and its home, which is about to go, makes no other. */
   isLeftBehind(entry: Entry): boolean {
     return entry.serial === undefined && this.#machine.isLeaving(entry.home)

@@ -32,6 +32,8 @@ export type ClientOperation =
   | { readonly op: 'ps' }
   | { readonly op: 'names' }
   | { readonly op: 'tree' }
+  /** Answered in every state of the node. */
+  | { readonly op: 'health' }
   | {
       readonly op: 'spawn'
       readonly definition: string
@@ -75,6 +77,7 @@ const FIELDS: Readonly<Record<ClientOperation['op'], Readonly<Record<string, Che
   ps: {},
   names: {},
   tree: {},
+  health: {},
   spawn: {
     definition: isString,
     args: anything,

@@ -66,6 +66,7 @@ import { createCodec } from '../wire/create-codec.js'
 import { ClientRequests } from './client-requests.js'
 import { Events } from './events.js'
 import { freeze } from './freeze.js'
+import { healthOf } from './health.js'
 import { type CheckedOptions, checkDescription, checkNodeOptions, type NodeOptions } from './options.js'
 import { connect, ping } from './reach.js'
 import { recordDied, recordEvent, recordSignal } from './recording.js'
@@ -504,14 +505,14 @@ class TroupeNode implements Node {
   }
 
   health(): NodeHealth {
-    return {
-      ready: this.#state === 'running',
+    return healthOf({
       state: this.#state,
       members: this.#mesh.members().members.length,
       sessions: this.#mesh.sessions().length,
       loopLagMs: this.#runtime.loop.lag(),
       quorum: this.#partition.quorum,
-    }
+      closedSlots: this.#coord.closed(),
+    })
   }
 
   // ---- the end ----
