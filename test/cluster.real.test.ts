@@ -17,6 +17,7 @@ const counter = defineActor('counter', {
   calls: {
     add: (state, by: number) => (state.value += by),
     where: (_state, _: undefined, ctx) => ctx.node.name,
+    bytes: (_state, bytes: Buffer) => bytes.length,
   },
   casts: {
     crash: () => {
@@ -549,4 +550,26 @@ t.test('stop', async t => {
     )
     t.strictSame(a.names(), [])
   })
+})
+
+t.test('a hundred megabytes on their way hold up no small call of another process', async t => {
+  const limits = { messageBytesMax: 128 * 1_048_576 }
+  const [a, b] = await cluster(t, ['a', 'b'], { limits })
+  const lost: unknown[] = []
+  for (const node of [a, b])
+    for (const name of ['nodedown', 'member:suspect'] as const)
+      node.on(name, (event: unknown) => lost.push(event))
+  const [heavy, light] = await Promise.all([
+    a.spawn(counter, 0, { on: 'b' }),
+    a.spawn(counter, 0, { on: 'b' }),
+  ])
+  let arrived = false
+  const size = within(a, self =>
+    self.ref(heavy).call('bytes', Buffer.alloc(100_000_000), { timeoutMs: 60_000 }),
+  ).finally(() => (arrived = true))
+  let answered = 0
+  while (!arrived) answered = await light.call('add', 1)
+  t.equal(await size, 100_000_000)
+  t.ok(answered > 20, `${answered} small calls were answered meanwhile`)
+  t.strictSame(lost, [])
 })

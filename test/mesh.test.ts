@@ -10,7 +10,8 @@ import { createMesh, type MeshOptions } from '../lib/mesh/full-mesh.js'
 import { type Mesh, type OutFrame, outFrame, type Session } from '../lib/mesh/mesh.js'
 import { Simulation } from '../lib/sim/simulation.js'
 import { createTestMesh } from '../lib/sim/test-mesh.js'
-import { HEADER_BYTES } from '../lib/wire/frame.js'
+import { FrameType, HEADER_BYTES } from '../lib/wire/frame.js'
+import { FrameReader } from '../lib/wire/frame-reader.js'
 
 const SECRET = 'a secret of at least thirty-two bytes'
 
@@ -591,17 +592,13 @@ t.test('a cut of nine minutes heals within 5 s, one of half an hour within 15 s,
 })
 
 /** The runtime, and what is written through it. */
-function counting(runtime: Runtime, count: (bytes: number) => void): Runtime {
+function counting(runtime: Runtime, count: (chunk: Buffer, stream: Stream) => void): Runtime {
   const counted = (stream: Stream): Stream => {
-    const { write, writeAll } = stream
+    const { write } = stream // which `writeAll` goes through
     return Object.assign(stream, {
       write: (chunk: Buffer) => {
-        count(chunk.length)
+        count(chunk, stream)
         return write.call(stream, chunk)
-      },
-      writeAll: (chunks: readonly Buffer[]) => {
-        for (const chunk of chunks) count(chunk.length)
-        return writeAll.call(stream, chunks)
       },
     })
   }
@@ -620,8 +617,8 @@ t.test('of twenty members that do nothing each says less than 10 KB a second', a
   const world = new World()
   let bytes = 0
   for (let i = 0; i < 20; i++) {
-    const runtime = counting(world.sim.runtime(`n${i}`), length => {
-      bytes += length
+    const runtime = counting(world.sim.runtime(`n${i}`), chunk => {
+      bytes += chunk.length
     })
     t.equal(await world.start(world.peer(`n${i}`, i === 0 ? [] : ['n0'], { runtime }, `n${i}`)), undefined)
   }
@@ -630,6 +627,59 @@ t.test('of twenty members that do nothing each says less than 10 KB a second', a
   await world.sim.advance(32_000) // each list is exchanged once
   const perSecond = Math.round(bytes / 20 / 32)
   t.ok(perSecond > 1_000 && perSecond < 10_000, `${perSecond} bytes`)
+})
+
+const parts = (frames: readonly { pair: number }[]): number => frames.filter(({ pair }) => pair === 1).length
+
+/** The frames that leave, in their order. */
+function written(runtime: Runtime, frames: { type: number; pair: number }[]): Runtime {
+  const readers = new Map<Stream, FrameReader>()
+  return counting(runtime, (chunk, stream) => {
+    let reader = readers.get(stream)
+    if (reader === undefined) {
+      reader = new FrameReader(LIMITS.frameBytesMax, ({ type, pair, further }) => {
+        if (!further) frames.push({ type, pair })
+      })
+      readers.set(stream, reader)
+    }
+    reader.push(Buffer.from(chunk))
+  })
+}
+
+t.test('16 MiB that take six seconds hold up no heartbeat, and no other pair beyond a part', async t => {
+  const world = new World()
+  const bytes = LIMITS.messageBytesMax - 1_000
+  const out: { type: number; pair: number }[] = []
+  const a = world.peer('a', [], { runtime: written(world.sim.runtime('a'), out) })
+  const b = world.peer('b', ['a'])
+  await world.start(a)
+  await world.start(b)
+  await world.sim.advance(100)
+  a.heard.length = 0
+  b.heard.length = 0
+  world.sim.network.link('a', 'b', { bytesPerMs: 2_700 })
+  const session = to(a, 'b')
+  t.equal(session.send(frame(Buffer.alloc(bytes, 'x'))), 'busy')
+  const large = `a 32 ${bytes} bytes`
+  let [small, most] = [0, 0]
+  while (!b.frames.includes(large)) {
+    const from = out.length
+    session.send(frame(`${small}`, 2))
+    small += 1
+    await world.sim.advance(50)
+    let leaves = -1
+    while ((leaves = out.slice(from).findIndex(({ pair }) => pair === 2)) === -1) await world.sim.advance(10)
+    most = Math.max(most, parts(out.slice(from, from + leaves)))
+  }
+  t.ok(small > 120, `it took ${small * 50} ms, more than any silence is borne`)
+  t.ok(most <= 2, `${most} parts of it left between the sending and the leaving of a small one, at most`)
+  const heartbeats = out.filter(({ type }) => type === FrameType.heartbeat).length
+  t.ok(heartbeats >= Math.floor(small / 10) - 1, `${heartbeats} heartbeats`)
+  const before = b.frames.indexOf(large)
+  t.ok(before >= small - 4, `${before} of ${small} small ones came before it`)
+  const all = Array.from({ length: before }, (_, i) => `a 32 ${i}`)
+  t.strictSame(b.frames.slice(0, before), all, 'in order')
+  t.strictSame([a.heard, b.heard], [[], []], 'nobody was suspect')
 })
 
 t.test('frames of one pair keep their order around a large body, and others pass it', async t => {
@@ -788,3 +838,84 @@ t.test('two listeners of one type are a mistake', async t => {
   }
   t.throws(() => createMesh(options, [{ types: [32] }, { types: [32] }]), TypeError)
 })
+
+t.test(
+  'a reader that stops: busy, full, ERR_BUSY, bounded memory, all of it counted; drained when it reads again',
+  async t => {
+    const sink = defineActor('sink', {
+      init: () => ({ got: 0 }),
+      calls: { got: state => state.got },
+      casts: { take: state => void (state.got += 1) },
+      info: state => void (state.got += 1),
+    })
+    const mesh = await createTestMesh({ nodes: 2, seed: 31, actors: [sink] })
+    t.teardown(() => mesh.stop())
+    const a = mesh.node('a')
+    const there = await mesh.run(a.spawn(sink, undefined, { on: 'b' }))
+    const counters = () => a.stats().counters
+    const kib = Buffer.alloc(1_024)
+    mesh.pause('b')
+    const answers: string[] = []
+    const counts = { ok: 0, busy: 0, full: 0 }
+    for (let i = 0; i < 10_000; i++) {
+      const answer = there.send(kib)
+      counts[answer] += 1
+      if (answers.at(-1) !== answer) answers.push(answer)
+    }
+    t.strictSame(answers, ['ok', 'busy', 'full'])
+    for (let answer = there.cast('take'); answer !== 'full'; answer = there.cast('take')) counts[answer] += 1
+    counts.full += 1
+    const queued = counters()['mesh.queuedBytes']!
+    t.ok(
+      queued > LIMITS.queueBytesMax - 2_048 && queued <= LIMITS.queueBytesMax + 1_100,
+      `${queued} bytes wait`,
+    )
+    t.strictSame([counters()['mesh.refusedFull'], counters()['remote.refused']], [counts.full, counts.full])
+    const failure = there.call('got').catch(error => error.code)
+    let drained = false
+    const waiting = a.drained(there.pid).then(() => void (drained = true))
+    const impatient = a.drained(there.pid, { timeoutMs: 500 }).catch(error => error.code)
+    await mesh.advance(600)
+    t.strictSame([await failure, await impatient, drained], ['ERR_BUSY', 'ERR_TIMEOUT', false])
+    mesh.resume('b')
+    await mesh.run(waiting)
+    t.ok(counters()['mesh.queuedBytes']! <= LIMITS.queueBytesBusy)
+    await mesh.runUntil(() => counters()['mesh.queuedBytes'] === 0, { limitMs: 5_000 })
+    t.equal(
+      await mesh.run(there.call('got')),
+      counts.ok + counts.busy,
+      'what was accepted came, what was not did not',
+    )
+    t.equal(there.send(kib), 'ok')
+  },
+)
+
+t.test(
+  'who takes less than a queue in five seconds at the limit is dropped as overloaded, and dialled again',
+  async t => {
+    const sink = defineActor('sink', { init: () => ({}), info: () => {} })
+    const mesh = await createTestMesh({ nodes: 3, seed: 32, actors: [sink] })
+    t.teardown(() => mesh.stop())
+    const a = mesh.node('a')
+    const there = await mesh.run(a.spawn(sink, undefined, { on: 'b' }))
+    mesh.network.link('a', 'b', { bytesPerMs: 500 })
+    const told: string[] = []
+    a.on('nodedown', ({ node, reason }) => void told.push(`${node} ${reason}`))
+    a.on('member:down', ({ member, reason }) => void told.push(`${member.name} down ${reason}`))
+    const kib = Buffer.alloc(1_024)
+    let mostBytes = 0
+    let fullMs = 0
+    for (let ms = 0; told.length === 0 && ms < 20_000; ms += 50) {
+      for (let i = 0; i < 20_000 && there.send(kib) !== 'full'; i++);
+      mostBytes = Math.max(mostBytes, a.stats().counters['mesh.queuedBytes']!)
+      await mesh.advance(50)
+      fullMs += 50
+    }
+    t.strictSame(told, ['b overloaded'])
+    t.ok(fullMs >= 5_000 && fullMs <= 6_000, `after ${fullMs} ms`)
+    t.ok(mostBytes <= LIMITS.queueBytesMax + 1_100, `${mostBytes} bytes waited at most`)
+    t.equal(a.stats().counters['mesh.sessionsClosed.overloaded'], 1)
+    await mesh.runUntil(() => a.nodes().includes('b' as NodeId), { limitMs: 5_000 })
+    t.strictSame(told, ['b overloaded'], 'it stays a member')
+  },
+)

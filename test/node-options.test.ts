@@ -116,6 +116,7 @@ t.test('defaults: a readable name, no socket without listen and seeds, loopback 
 
 t.test('what follows from another option follows it: bulk queues from the size of a message', async t => {
   t.equal(check({ limits: { messageBytesMax: 2 ** 27 } }).limits.bulkBytesMax, 2 ** 28)
+  t.equal(check({ limits: { messageBytesMax: 2 ** 27 } }).limits.mailboxBytesMax, 2 ** 28)
   t.equal(check({ limits: { messageBytesMax: 2 ** 27, bulkBytesMax: 2 ** 27 } }).limits.bulkBytesMax, 2 ** 27)
 })
 

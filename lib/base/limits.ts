@@ -5,7 +5,10 @@
 export interface Limits {
   /** Messages in one mailbox. Full: see `mailboxPolicy`. */
   readonly mailboxMax: number
-  /** Undecoded bytes from other nodes in one mailbox. Full: see `mailboxPolicy`. */
+  /**
+   * Undecoded bytes from other nodes in one mailbox. Full: see `mailboxPolicy`. Default: 64 MiB, or twice a raised
+   * `messageBytesMax`.
+   */
   readonly mailboxBytesMax: number
   /** Processes alive on one node. Full: spawn is refused. */
   readonly processesMax: number

@@ -210,6 +210,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
 const LIMIT_CHECKS: Readonly<Record<string, Check>> = {
   ...Object.fromEntries(Object.keys(LIMITS).map(name => [name, isInteger(1, 2 ** 40)])),
   messageBytesMax: isInteger(1_024, 2 ** 30),
+  creditBytes: isInteger(1_024, 2 ** 40),
   // A frame must hold a fragment and its header, and a length fits 32 bits.
   frameBytesMax: isInteger(8_192, 2 ** 24),
   fragmentBytes: isInteger(1_024, 2 ** 24),
@@ -256,10 +257,13 @@ function limitsOf(given: Partial<Limits> | undefined): Limits {
       `createNode: limits: fragmentBytes (${limits.fragmentBytes}) must be at least 1024 below frameBytesMax (${limits.frameBytesMax}), or no fragment fits a frame`,
     )
   }
-  // Both follow the size of a message unless they were set themselves.
-  return given?.messageBytesMax !== undefined && given.bulkBytesMax === undefined
-    ? { ...limits, bulkBytesMax: 2 * limits.messageBytesMax }
-    : limits
+  // They follow the size of a message unless they were set themselves: no message is too large for its way.
+  const { messageBytesMax } = limits
+  return {
+    ...limits,
+    bulkBytesMax: given?.bulkBytesMax ?? 2 * messageBytesMax,
+    mailboxBytesMax: given?.mailboxBytesMax ?? Math.max(limits.mailboxBytesMax, 2 * messageBytesMax),
+  }
 }
 
 /** Every address of a machine, and hence none that others could dial. */
