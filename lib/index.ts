@@ -76,6 +76,20 @@ export {
   eventManager,
   type HandlerOptions,
 } from './actor/event-manager.js'
+export type {
+  GroupListener,
+  GroupMeta,
+  Groups,
+  GroupView,
+  GroupWatch,
+  Joining,
+  JoinOptions,
+  Left,
+  OwnGroups,
+  Present,
+  Published,
+  ScopeWatch,
+} from './actor/groups.js'
 export type { HandlerInfo } from './actor/handler-table.js'
 export { type MultiCallOptions, type MultiReplies, multiCall } from './actor/multi-call.js'
 export {
@@ -148,6 +162,7 @@ export type { NodeOptions } from './node/options.js'
 export type {
   DownSignal,
   ExitSignal,
+  GroupSignal,
   NameOnNode,
   NodeDownSignal,
   NodeUpSignal,

@@ -107,6 +107,10 @@ export const cart = defineActor('cart', {
       case 'message':
         exactly<typeof signal.message, unknown>(true)
         break
+      case 'group':
+        exactly<typeof signal.event, 'join' | 'leave' | 'lost'>(true)
+        exactly<typeof signal.pids, readonly Pid[]>(true)
+        break
       case 'timeout':
         break
       default:

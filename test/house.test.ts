@@ -29,6 +29,7 @@ const RANKS: Readonly<Record<string, number>> = {
   remote: 4,
   task: 4,
   cluster: 5,
+  groups: 5,
   services: 6,
   observer: 6,
   node: 7,

@@ -56,6 +56,7 @@ import type { Beyond } from './beyond.js'
 import { probingOf } from './debugging.js'
 import { type AnyActor, isDefinitionName, specOf } from './define.js'
 import { FunctionProcess } from './function-process.js'
+import type { OwnGroups } from './groups.js'
 import { Handover } from './handover.js'
 import { NamedRef, PinnedRef, type RefOptions, STOP } from './refs.js'
 import { definitionOf, reportOf } from './shown.js'
@@ -73,6 +74,11 @@ export interface NameResolver {
   absent?(name: string): TroupeError | undefined
   /** The name of the holder's definition, where that is known. */
   definition?(name: string): string | undefined
+}
+
+/** Keeps the groups of all processes, here and elsewhere. */
+export interface GroupKeeper {
+  own(process: Process, scope: string | undefined): OwnGroups
 }
 
 /** Takes the spawns that are not merely local: `on`, cluster-wide names, restarts. */
@@ -157,6 +163,8 @@ export class Actors {
   readonly #counts = new Map<string, number>()
   /** Set by whoever reaches other nodes. */
   beyond: Beyond | undefined
+  /** Set by whoever keeps them. */
+  keeper: GroupKeeper | undefined
   crashes = 0
   /** Uses of named refs that found `nameWaitersMax` others waiting. */
   waitersRefused = 0
@@ -668,6 +676,11 @@ export class Actors {
     } catch (error) {
       this.table.deadLetter(to as Pid, message, show(error))
     }
+  }
+
+  groups(process: Process, scope: string | undefined): OwnGroups {
+    if (this.keeper !== undefined) return this.keeper.own(process, scope)
+    throw new TroupeError('ERR_UNAVAILABLE', 'groups: this node keeps none')
   }
 
   // Telling.

@@ -9,6 +9,7 @@ import type { ExitReason } from '../base/reasons.js'
 import type {
   DownSignal,
   ExitSignal,
+  GroupSignal,
   NameOnNode,
   NodeDownSignal,
   NodeUpSignal,
@@ -17,6 +18,7 @@ import type {
 } from '../process/mail.js'
 import type { Debug, MailShown, ProcessStatus } from './debug.js'
 import type { AnyActor, CallIn, CallOut, CastIn, Later, Payload, Reply, SpawnRest } from './define.js'
+import type { Groups, OwnGroups } from './groups.js'
 import type { RpcOn } from './procedure.js'
 
 /** A place to send to. A string is a registered name: of this node first, then cluster-wide. A `Ref` is an alias. */
@@ -39,6 +41,7 @@ export interface ViaName extends Via {
 export type Signal =
   | DownSignal
   | ExitSignal
+  | GroupSignal
   | TimerSignal
   | NodeUpSignal
   | NodeDownSignal
@@ -166,6 +169,8 @@ export interface Speaker {
   /** A further address of this process. With `reply`, for one message only. */
   alias(options?: { readonly reply?: boolean }): Ref
   unalias(ref: Ref): boolean
+  /** Groups of processes across the cluster, for this process: see `OwnGroups`. Default scope: `'default'`. */
+  groups(scope?: string): OwnGroups
   /** Sets whether exit signals arrive as mail; returns what it was. */
   trapExit(on: boolean): boolean
   /** Sends an exit signal, as Erlang's `exit/2`. */
@@ -437,6 +442,9 @@ export interface Node {
   exit(pid: Pid, reason: ExitReason): void
   /** Resolves when the send queue towards that process's node is below `busy`. */
   drained(pid: Pid, options?: WaitOptions): Promise<void>
+
+  /** Groups of processes across the cluster: see `Groups`. Default scope: `'default'`. */
+  groups(scope?: string): Groups
 
   members(): MembersView
   /**

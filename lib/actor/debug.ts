@@ -10,7 +10,17 @@ export type Inspected = Pid | AnyRef | string
 
 /** One piece of mail, for people. Payloads are the values themselves, not copies: to be looked at only. */
 export interface MailShown {
-  readonly type: 'call' | 'cast' | 'message' | 'exit' | 'down' | 'timer' | 'timeout' | 'nodeup' | 'nodedown'
+  readonly type:
+    | 'call'
+    | 'cast'
+    | 'message'
+    | 'exit'
+    | 'down'
+    | 'group'
+    | 'timer'
+    | 'timeout'
+    | 'nodeup'
+    | 'nodedown'
   /** Of calls and casts. */
   readonly tag: string | undefined
   /** The caller; for exits and downs whoever ended. */

@@ -6,6 +6,7 @@ import {
   DownSignal,
   Encoded,
   ExitSignal,
+  GroupSignal,
   Mail,
   NodeDownSignal,
   NodeUpSignal,
@@ -27,6 +28,7 @@ export function mailShown(mail: unknown): MailShown {
   if (mail instanceof Cast) return { ...shown, type: 'cast', tag: mail.tag, payload: opened(mail.payload) }
   if (mail instanceof ExitSignal) return { ...shown, type: 'exit', from: mail.pid, payload: mail.reason }
   if (mail instanceof DownSignal) return { ...shown, type: 'down', from: mail.pid, payload: mail.reason }
+  if (mail instanceof GroupSignal) return { ...shown, type: 'group', payload: mail.pids }
   if (mail instanceof TimerSignal) return { ...shown, type: 'timer', payload: mail.message }
   if (mail instanceof TimeoutMail) return { ...shown, type: 'timeout' }
   if (mail instanceof NodeUpSignal) return { ...shown, type: 'nodeup', payload: mail.node }

@@ -23,6 +23,7 @@ import type {
   Via,
 } from './api.js'
 import type { AnyActor, SpawnRest } from './define.js'
+import type { OwnGroups } from './groups.js'
 import { type Inside, kInside } from './inside.js'
 import type { Rpc, RpcMany } from './procedure.js'
 import { boundTo, typed, type UntypedRef } from './refs.js'
@@ -165,6 +166,10 @@ export abstract class ProcessSpeaker<P extends Process> implements Speaker {
 
   unalias(ref: Ref): boolean {
     return this.alive().table.monitors.unalias(this.process, ref)
+  }
+
+  groups(scope?: string): OwnGroups {
+    return this.alive().groups(this.process, scope)
   }
 
   trapExit(on: boolean): boolean {

@@ -28,6 +28,18 @@ export interface Limits {
   readonly namesMax: number
   /** Entries and metadata of one registry on one node. Full: `register` throws `ERR_BUSY`. */
   readonly registryEntriesMax: number
+  /** Scopes of groups that are open on one node. Full: opening a further one throws `ERR_BUSY`. */
+  readonly groupScopesMax: number
+  /** Groups of one scope in which one node has members. Full: `join` throws `ERR_BUSY`; a peer's further ones are not kept. */
+  readonly groupsMax: number
+  /** Occurrences, in groups of one scope, of processes of one node. Full: as `groupsMax`. */
+  readonly groupMembersMax: number
+  /** Metadata of one occurrence, as JSON. Larger: `RangeError` at the call; from a peer: ends that session. */
+  readonly groupMetaBytesMax: number
+  /** Monitors of groups and scopes on one node. Full: `ERR_BUSY` at the call. */
+  readonly groupMonitorsMax: number
+  /** Increments that wait for one slow peer. Full: they go, and it is given the whole state later. */
+  readonly groupIncrementsMax: number
   /** Handlers of one event manager. Full: `add` and `swap` reject with `ERR_BUSY`. */
   readonly eventHandlersMax: number
   /** Remote pids remembered so that `===` holds. Full: the oldest are forgotten. */
@@ -91,6 +103,12 @@ export const LIMITS: Limits = Object.freeze({
   threadsMax: 64,
   namesMax: 262_144,
   registryEntriesMax: 1_048_576,
+  groupScopesMax: 64,
+  groupsMax: 65_536,
+  groupMembersMax: 262_144,
+  groupMetaBytesMax: 1_024,
+  groupMonitorsMax: 65_536,
+  groupIncrementsMax: 1_024,
   eventHandlersMax: 4_096,
   pidsInternedMax: 262_144,
   frameBytesMax: 128 * 1_024,

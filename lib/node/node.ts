@@ -28,6 +28,7 @@ import type {
 import type { Debug } from '../actor/debug.js'
 import { Debugging } from '../actor/debugging.js'
 import type { AnyActor, SpawnRest } from '../actor/define.js'
+import type { Groups } from '../actor/groups.js'
 import { type Inside, kInside } from '../actor/inside.js'
 import type { Rpc, RpcMany } from '../actor/procedure.js'
 import { refExtensions } from '../actor/ref-extensions.js'
@@ -49,6 +50,7 @@ import { Partition } from '../coord/partition.js'
 import { describePolicy } from '../coord/quorum.js'
 import { HASH_VERSION, SLOTS } from '../coord/slot-hash.js'
 import { Slots } from '../coord/slots.js'
+import { Scopes } from '../groups/scopes.js'
 import { createMesh } from '../mesh/full-mesh.js'
 import type { Mesh, MeshListener, Session } from '../mesh/mesh.js'
 import { checkName } from '../process/local-names.js'
@@ -130,6 +132,7 @@ class TroupeNode implements Node {
   readonly #partition: Partition
   readonly #coord: Slots
   readonly #clients: ClientRequests
+  readonly #groups: Scopes
   readonly #mesh: Mesh
   readonly #startedMs: number
   /** What listeners have still to be told: never on the stack of its cause. */
@@ -243,6 +246,12 @@ class TroupeNode implements Node {
       hosted: options.actors,
       refTo: pid => typed(this.#actors.ref(pid, {})),
     })
+    this.#groups = new Scopes({
+      loop: runtime.loop,
+      actors: this.#actors,
+      remote: this.#remote,
+      log: logger,
+    })
     this.#mesh = createMesh(
       {
         runtime,
@@ -268,8 +277,16 @@ class TroupeNode implements Node {
         meta: options.meta,
         profile: options.profile,
       },
-      // In this order: the loss of a quorum, then exits and downs, then names, then signals and events of nodes.
-      [this.#partition, this.#remote, this.#coord, this.#clients, this.#nodeMonitors, this.#listener()],
+      // In this order: the loss of a quorum, exits and downs, names and groups, then signals and events of nodes.
+      [
+        this.#partition,
+        this.#remote,
+        this.#coord,
+        this.#groups,
+        this.#clients,
+        this.#nodeMonitors,
+        this.#listener(),
+      ],
     )
     this.#cluster.attach({
       actors: this.#actors,
@@ -429,6 +446,11 @@ class TroupeNode implements Node {
 
   // ---- the cluster ----
 
+  groups(scope?: string): Groups {
+    this.#running('groups')
+    return this.#groups.node(scope)
+  }
+
   members(): MembersView {
     return this.#mesh.members()
   }
@@ -496,6 +518,7 @@ class TroupeNode implements Node {
       slots: this.#coord.stats(),
       quorum: this.#partition.stats(),
       cluster: this.#cluster.stats(),
+      groups: this.#groups.stats(),
       clients: this.#clients.stats(),
     }
     for (const [room, stats] of Object.entries(rooms)) {

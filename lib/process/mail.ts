@@ -153,6 +153,47 @@ export class NodeDownSignal extends Mail {
   }
 }
 
+/** What a member of a group says of itself: scalars by name. */
+export type GroupMeta = Readonly<Record<string, string | number | boolean | null>>
+
+/** One occurrence of a process in a group. */
+export interface Present {
+  readonly pid: Pid
+  readonly meta: GroupMeta | undefined
+}
+
+/** Told to whoever monitors a group, or a scope, in the order in which this node learnt of it. */
+export class GroupSignal extends Mail {
+  readonly type = 'group'
+  /** Of the monitor. */
+  readonly ref: Ref
+  /** `'lost'`: the monitor is over, because the mailbox was full or the scope was closed. Nothing follows. */
+  readonly event: 'join' | 'leave' | 'lost'
+  readonly scope: string
+  /** Undefined only when a monitor of the whole scope is `'lost'`. */
+  readonly group: string | undefined
+  /** One for each occurrence. */
+  readonly pids: readonly Pid[]
+  /** The same, with what they say of themselves. */
+  readonly present: readonly Present[]
+
+  constructor(
+    ref: Ref,
+    event: 'join' | 'leave' | 'lost',
+    scope: string,
+    group: string | undefined,
+    present: readonly Present[],
+  ) {
+    super()
+    this.ref = ref
+    this.event = event
+    this.scope = scope
+    this.group = group
+    this.pids = present.map(({ pid }) => pid)
+    this.present = present
+  }
+}
+
 /** The expiry of a `startTimer`. */
 export class TimerSignal extends Mail {
   readonly type = 'timer'

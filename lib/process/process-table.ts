@@ -19,7 +19,15 @@ import { RingQueue } from '../base/ring-queue.js'
 import type { Runtime } from '../base/runtime.js'
 import { IncomingSignals } from './incoming.js'
 import { LocalNames } from './local-names.js'
-import { DownSignal, ExitSignal, type Mail, type NameOnNode, Request, type Sent } from './mail.js'
+import {
+  DownSignal,
+  ExitSignal,
+  GroupSignal,
+  type Mail,
+  type NameOnNode,
+  Request,
+  type Sent,
+} from './mail.js'
 import { Monitors, refuseAbove } from './monitors.js'
 import { type CopyLocal, nameOf, PendingCalls } from './pending-calls.js'
 import { type Belonging, bytesOf, Phase, type Process } from './process.js'
@@ -366,7 +374,7 @@ export class ProcessTable {
   #dropOldest(process: Process, box: RingQueue<unknown>): boolean {
     for (let i = 0; i < box.length; i++) {
       const mail = box.at(i)
-      if (mail instanceof ExitSignal || mail instanceof DownSignal) continue
+      if (mail instanceof ExitSignal || mail instanceof DownSignal || mail instanceof GroupSignal) continue
       box.takeAt(i)
       process.mailBytes -= bytesOf(mail)
       this.counters.dropped += 1

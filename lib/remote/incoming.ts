@@ -5,7 +5,7 @@
 import { TroupeError } from '../base/errors.js'
 import type { Pid } from '../base/ids.js'
 import { Cast, type Encoded, type NameOnNode, type Request } from '../process/mail.js'
-import { Flag, FrameType } from '../wire/frame.js'
+import { Flag, FrameType, readU16 } from '../wire/frame.js'
 import type { Asks } from './asks.js'
 import { Body, RemoteRequest } from './body.js'
 import type { Hosts } from './hosts.js'
@@ -51,6 +51,9 @@ export class Incoming {
       case FrameType.message:
         need(after(start, 1), end)
         this.#message(readU48(buffer, start), this.#body(raw, buffer, after(start, 1), end))
+        return
+      case FrameType.toMany:
+        this.#toMany({ buffer, end, raw }, start)
         return
       case FrameType.cast:
         need(after(start, 1), end)
@@ -104,6 +107,16 @@ export class Incoming {
   #message(to: number, body: Body): void {
     this.#shared.counts.messagesIn += 1
     if (this.#shared.local.deliver(to, body) === 'noproc') this.#lost(to, body)
+  }
+
+  #toMany({ buffer, end, raw }: Bytes, start: number): void {
+    need(start + 2, end)
+    const count = readU16(buffer, start)
+    const payload = after(start + 2, count)
+    need(payload, end)
+    for (let at = start + 2; at < payload; at = after(at, 1)) {
+      this.#message(readU48(buffer, at), this.#body(raw, buffer, payload, end))
+    }
   }
 
   #cast(to: number, raw: boolean, buffer: Buffer, at: number, end: number): void {

@@ -11,6 +11,7 @@
  *   exit       from, to │ reason                     spawnKeep  id, keep u8
  *   exitLink   from, to, sent, received │ reason     named      kind u8, name, then
  *                                                               message: payload; cast: tag, payload;
+ *   toMany     count u16, to… │ payload
  *   errors are [code, message, detail]                          request: caller, id, tag, payload; monitor: watcher, counter
  *   procedure  caller, id or 0 for a cast, name │ input
  *   procedureAbort  caller, id
@@ -175,6 +176,14 @@ export class Packer {
     return outFrame(type, 0, pair, head, undefined, refusable)
   }
 
+  /** The payload alone, to be sent behind several prefixes. Its size is for `checkSize` to look at. */
+  packOnce(payload: unknown): { readonly flags: number; readonly bytes: Buffer } {
+    const raw = Buffer.isBuffer(payload)
+    // The caller may change its buffer as soon as it was told that it is sent.
+    const bytes = raw ? Buffer.from(payload) : this.#codec.encode(payload, 0, 'payload')
+    return { flags: raw ? Flag.raw : 0, bytes }
+  }
+
   /** As `pack`, with `between` behind the prefix. */
   packBehind(
     session: Session,
@@ -206,8 +215,8 @@ export class Packer {
   }
 }
 
-/** The whole body counts: it is what the other end reassembles. */
-function checkSize({ peer, messageBytesMax: max }: Session, bytes: number): void {
+/** The whole body counts: it is what the other end reassembles. Throws `ERR_TOO_LARGE`. */
+export function checkSize({ peer, messageBytesMax: max }: Session, bytes: number): void {
   if (bytes <= max) return
   throw new TroupeError('ERR_TOO_LARGE', `payload: ${bytes} bytes, at most ${max} to ${peer}`, {
     bytes,

@@ -19,7 +19,7 @@ import { FrameType } from '../wire/frame.js'
 import { Asks, type RemoteSpawnOptions } from './asks.js'
 import { Hosts, type Spawner } from './hosts.js'
 import { type DeadLetter, Incoming } from './incoming.js'
-import { after, BODY, malformed, pairOf, textBytes, writeText, writeU48 } from './layout.js'
+import { after, BODY, checkSize, malformed, pairOf, textBytes, writeText, writeU48 } from './layout.js'
 import { Peer, type RemoteLimits, Shared } from './peer.js'
 import type { ProcedureHost } from './procedures.js'
 
@@ -61,14 +61,27 @@ export interface Remoting extends Remote, MeshListener {
    */
   callProcedure(node: NodeId, request: Request): () => void
   castProcedure(from: Pid, node: NodeId, name: string, input: unknown): Sent
+  /**
+   * One message to processes of other nodes, encoded once and sent once to each node, in the sender's stream. Says what
+   * became of how many. Throws `ERR_PAYLOAD`, `ERR_TOO_LARGE`; then nobody was sent anything.
+   */
+  sendToMany(from: Pid, to: readonly Pid[], message: unknown): readonly SentToSome[]
   /** Counters and gauges by name, without the `remote.` prefix. */
   stats(): Readonly<Record<string, number>>
+}
+
+export interface SentToSome {
+  readonly how: Sent
+  readonly count: number
 }
 
 export const createRemote = (options: RemoteOptions): Remoting => new Sessions(options)
 
 /** Type 38, an acknowledgement of UNLINK, is not in use. */
-const TYPES: readonly number[] = [32, 33, 34, 35, 36, 37, 39, 40, 41, 42, 43, 44, 45, 46, 47, 56, 57]
+const TYPES: readonly number[] = [32, 33, 34, 35, 36, 37, 39, 40, 41, 42, 43, 44, 45, 46, 47, 56, 57, 58]
+
+/** Receivers in one frame. */
+const MANY_MAX = 1_024
 
 /** Lives of one node that are remembered. What is said of older ones is `noconnection`, which is true as well. */
 const LIVES_MAX = 8
@@ -111,6 +124,27 @@ class Sessions implements Remoting {
     const frame = this.#shared.packer.pack(peer.session, FrameType.message, pair, true, after(0, 1), message)
     writeU48(frame.head, to.serial, BODY)
     return this.#refusable(peer, frame)
+  }
+
+  sendToMany(from: Pid, to: readonly Pid[], message: unknown): readonly SentToSome[] {
+    const payload = this.#shared.packer.packOnce(message)
+    const byPeer = new Map<Peer, Pid[]>()
+    const unreachable: Pid[] = []
+    for (const pid of to) {
+      const peer = this.#peer(pid)
+      const same = peer === undefined ? unreachable : byPeer.get(peer)
+      if (same !== undefined) same.push(pid)
+      else if (peer !== undefined) byPeer.set(peer, [pid])
+    }
+    for (const { session } of byPeer.keys()) checkSize(session, after(2, MANY_MAX) + payload.bytes.length)
+    const sent: SentToSome[] = unreachable.map(pid => ({ how: this.#lost(pid, message), count: 1 }))
+    for (const [peer, pids] of byPeer) {
+      for (let at = 0; at < pids.length; at += MANY_MAX) {
+        const some = pids.slice(at, at + MANY_MAX)
+        sent.push({ how: this.#sendSome(peer, pairOf(from.serial), some, payload), count: some.length })
+      }
+    }
+    return sent
   }
 
   cast(from: Pid, to: Pid | NameOnNode, tag: string, payload: unknown): Sent {
@@ -355,6 +389,21 @@ class Sessions implements Remoting {
     const sent = peer.session.send(frame)
     if (sent === 'full') this.#shared.counts.refused += 1
     else this.#shared.counts.messagesOut += 1
+    return sent
+  }
+
+  #sendSome(
+    peer: Peer,
+    pair: number,
+    to: readonly Pid[],
+    payload: { readonly flags: number; readonly bytes: Buffer },
+  ): Sent {
+    const head = Buffer.allocUnsafe(after(BODY + 2, to.length))
+    let at = head.writeUInt16LE(to.length, BODY)
+    for (const pid of to) at = writeU48(head, pid.serial, at)
+    const sent = peer.session.send(outFrame(FrameType.toMany, payload.flags, pair, head, payload.bytes, true))
+    if (sent === 'full') this.#shared.counts.refused += to.length
+    else this.#shared.counts.messagesOut += to.length
     return sent
   }
 

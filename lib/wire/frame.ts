@@ -56,6 +56,10 @@ export const FrameType = {
   /** A procedure of the receiving node is to run; and one that was called is to end, since its caller wants it no more. */
   procedure: 56,
   procedureAbort: 57,
+  /** One message to several processes of the receiving node. */
+  toMany: 58,
+  /** Who is in which group. */
+  groups: 59,
   /** Requests of clients and their answers. */
   clientRequest: 64,
   clientReply: 65,
