@@ -47,8 +47,8 @@ const metas = nullable(array(nullable(string(ITEMS_MAX)), ITEMS_MAX))
 type Holding = readonly [group: string, serials: readonly number[], metas: Metas]
 type Changed = readonly [event: number, group: string, serials: readonly number[], metas: Metas]
 type Head = readonly [typeof Id.head, string, number, number, boolean]
-type Want = readonly [typeof Id.want, string]
-type State = readonly [typeof Id.state, string, number, number, readonly Holding[], boolean]
+type Want = readonly [typeof Id.want, string, number]
+type State = readonly [typeof Id.state, string, number, number, number, readonly Holding[], boolean]
 type Delta = readonly [typeof Id.delta, string, number, number, readonly Changed[]]
 type Closed = readonly [typeof Id.closed, string]
 type Wire = Head | Want | State | Delta | Closed
@@ -57,12 +57,15 @@ const holding = tuple<Holding>(name, serials, metas)
 const changed = tuple<Changed>(oneOf<number>(JOIN, LEAVE), name, serials, metas)
 const KINDS = new Map<unknown, Schema<Wire>>([
   [Id.head, tuple<Head>(oneOf(Id.head), name, version, version, boolean)],
-  [Id.want, tuple<Want>(oneOf(Id.want), name)],
-  [Id.state, tuple<State>(oneOf(Id.state), name, version, version, array(holding, ITEMS_MAX), boolean)],
+  [Id.want, tuple<Want>(oneOf(Id.want), name, version)],
+  [
+    Id.state,
+    tuple<State>(oneOf(Id.state), name, version, version, version, array(holding, ITEMS_MAX), boolean),
+  ],
   [Id.delta, tuple<Delta>(oneOf(Id.delta), name, version, version, array(changed, ITEMS_MAX))],
   [Id.closed, tuple<Closed>(oneOf(Id.closed), name)],
 ])
-const unknownKind = tuple<Want>(oneOf(Id.want), name)
+const unknownKind = tuple<Want>(oneOf(Id.want), name, version)
 const wire: Schema<Wire> = {
   expected: 'a message of groups',
   read: value => (KINDS.get(Array.isArray(value) ? value[0] : undefined) ?? unknownKind).read(value),
@@ -77,10 +80,10 @@ function written(scope: string, message: GroupMessage): Wire {
     case 'head':
       return [Id.head, scope, message.run, message.version, message.ask]
     case 'want':
-      return [Id.want, scope]
+      return [Id.want, scope, message.run]
     case 'state': {
       const holdings = message.holdings.map(([group, present]): Holding => [group, ...writeMembers(present)])
-      return [Id.state, scope, message.run, message.version, holdings, message.last]
+      return [Id.state, scope, message.to, message.run, message.version, holdings, message.last]
     }
     case 'delta': {
       const changes = message.changes.map(
@@ -119,11 +122,11 @@ export function decodeGroups(
       return { scope, message: { type: 'head', run, version: at, ask } }
     }
     case Id.want:
-      return { scope, message: { type: 'want' } }
+      return { scope, message: { type: 'want', run: given[2] } }
     case Id.state: {
-      const [, , run, at, groups, last] = given
+      const [, , to, run, at, groups, last] = given
       const holdings: Holdings = groups.map(([group, ...members]) => [group, readMembers(members, reading)])
-      return { scope, message: { type: 'state', run, version: at, holdings, last } }
+      return { scope, message: { type: 'state', to, run, version: at, holdings, last } }
     }
     case Id.delta: {
       const [, , run, at, all] = given

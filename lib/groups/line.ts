@@ -10,7 +10,8 @@ const PAIR = 0x67726f75
 
 interface Waiting {
   readonly body: Buffer
-  readonly increment: boolean
+  /** Undefined for an increment. */
+  readonly topic: string | undefined
 }
 
 export class Line {
@@ -30,16 +31,29 @@ export class Line {
     this.#caughtUp = caughtUp
   }
 
-  /** `body` may be on its way to others, too. */
-  send(body: Buffer, increment: boolean): void {
-    if (!this.#busy) return this.#write(body)
-    this.#waiting.push({ body, increment })
-    if (increment) this.#increments += 1
-    if (this.#increments <= this.#incrementsMax) return
+  /**
+   * `body` may be on its way to others, too. Of what waits on one `topic` only the latest is worth sending, so that no peer
+   * can make us keep more than that; without a topic it is an increment.
+   */
+  send(bodies: readonly Buffer[], topic: string | undefined): void {
+    if (topic !== undefined && this.#waiting.length > 0)
+      this.#waiting = this.#waiting.filter(one => one.topic !== topic)
+    for (const body of bodies) {
+      if (!this.#busy) {
+        this.#write(body)
+        continue
+      }
+      this.#waiting.push({ body, topic })
+      if (topic === undefined) this.#increments += 1
+    }
+    if (this.#increments > this.#incrementsMax) this.#drop()
+  }
+
+  #drop(): void {
     this.dropped += this.#increments
     this.#increments = 0
     this.#behind = true
-    this.#waiting = this.#waiting.filter(one => !one.increment)
+    this.#waiting = this.#waiting.filter(one => one.topic !== undefined)
   }
 
   #write(body: Buffer): void {
@@ -54,8 +68,8 @@ export class Line {
     const waiting = this.#waiting
     let i = 0
     for (; i < waiting.length && !this.#busy; i++) {
-      const { body, increment } = waiting[i] as Waiting
-      if (increment) this.#increments -= 1
+      const { body, topic } = waiting[i] as Waiting
+      if (topic === undefined) this.#increments -= 1
       this.#write(body)
     }
     this.#waiting = waiting.slice(i)

@@ -22,9 +22,11 @@ import { type Change, type GroupLimits, GroupTable, type Holdings } from './tabl
 
 export type GroupMessage =
   | { readonly type: 'head'; readonly run: number; readonly version: number; readonly ask: boolean }
-  | { readonly type: 'want' }
+  | { readonly type: 'want'; readonly run: number }
   | {
       readonly type: 'state'
+      /** The run of who wanted it: another opening of the scope there may have asked, too. */
+      readonly to: number
       readonly run: number
       readonly version: number
       readonly holdings: Holdings
@@ -39,7 +41,8 @@ export type GroupMessage =
   | { readonly type: 'closed' }
 
 export interface OverlayEffects {
-  send(to: readonly NodeId[], message: GroupMessage): void
+  /** One message, or the parts of a state, in order. */
+  send(to: readonly NodeId[], messages: readonly GroupMessage[]): void
   changed(change: Change): void
   /** There is something to `flush` at the end of this turn. */
   dirty(): void
@@ -57,6 +60,8 @@ export interface OverlayOptions {
 interface Peer {
   /** It has the scope open, and gets what changes here. */
   open: boolean
+  /** The version of ours that it was last told of. */
+  told: number
   /** The parts of its state that have come; undefined when none is awaited. */
   parts: { holdings: (readonly [string, readonly Present[]])[]; size: number } | undefined
 }
@@ -116,14 +121,16 @@ export class Overlay {
     this.#pending = []
     for (const changes of partsOf(pending)) {
       this.#version += 1
-      const to = [...this.#peers].filter(([, peer]) => peer.open).map(([node]) => node)
-      if (to.length > 0) this.#send(to, { type: 'delta', run: this.#run, version: this.#version, changes })
+      const open = [...this.#peers].filter(([, peer]) => peer.open)
+      for (const [, peer] of open) peer.told = this.#version
+      const to = open.map(([node]) => node)
+      if (to.length > 0) this.#send(to, [{ type: 'delta', run: this.#run, version: this.#version, changes }])
     }
   }
 
   /** Everybody's holdings leave, without a word to anybody but the peers. */
   close(): void {
-    this.#send([...this.#peers.keys()], { type: 'closed' })
+    this.#send([...this.#peers.keys()], [{ type: 'closed' }])
     this.#peers.clear()
   }
 
@@ -132,7 +139,7 @@ export class Overlay {
   /** A session is open with a member that is up. */
   peerUp(node: NodeId, creation: number): void {
     if (this.#known.get(node)?.creation !== creation) this.gone(node)
-    this.#peers.set(node, { open: false, parts: undefined })
+    this.#peers.set(node, { open: false, told: 0, parts: undefined })
     this.#known.set(node, this.#known.get(node) ?? { creation, run: 0, version: 0 })
     this.#head(node, true)
   }
@@ -161,7 +168,7 @@ export class Overlay {
       case 'head':
         return this.#onHead(from, peer, known, message)
       case 'want':
-        return this.#tellState(from)
+        return this.#tellState(from, message.run)
       case 'state':
         return this.#onState(from, peer, known, message)
       case 'delta':
@@ -180,7 +187,8 @@ export class Overlay {
     const { run, version, ask } = head
     this.flush() // not to one that does not know the version before
     peer.open = true
-    if (ask) this.#head(from, false)
+    // What changed before it was known to be open did not go there.
+    if (ask || peer.told !== this.#version) this.#head(from, false)
     if (known.run === run && known.version === version) return
     if (version === 0) this.#hold(from, { ...known, run, version }, [])
     else this.#want(from, peer)
@@ -188,7 +196,7 @@ export class Overlay {
 
   #onState(from: NodeId, peer: Peer, known: Known, state: Extract<GroupMessage, { type: 'state' }>): void {
     const { parts } = peer
-    if (parts === undefined) return
+    if (parts === undefined || state.to !== this.#run) return
     for (const [group, present] of state.holdings) {
       parts.size += present.length
       // The table would not keep it either: a peer is not to make us hold it until then.
@@ -228,26 +236,34 @@ export class Overlay {
   #want(from: NodeId, peer: Peer): void {
     if (peer.parts !== undefined) return
     peer.parts = { holdings: [], size: 0 }
-    this.#send([from], { type: 'want' })
+    this.#send([from], [{ type: 'want', run: this.#run }])
   }
 
-  #tellState(to: NodeId): void {
+  #tellState(node: NodeId, to: number): void {
     this.flush()
     const joins = this.table
       .holdings(this.#self)
       .map(([group, present]): Change => ({ event: 'join', group, present }))
     const parts = partsOf(joins)
     if (parts.length === 0) parts.push([])
-    for (const [i, part] of parts.entries()) {
-      const holdings = part.map(({ group, present }) => [group, present] as const)
-      const last = i === parts.length - 1
-      this.#send([to], { type: 'state', run: this.#run, version: this.#version, holdings, last })
-    }
+    const messages = parts.map(
+      (part, i): GroupMessage => ({
+        type: 'state',
+        to,
+        run: this.#run,
+        version: this.#version,
+        holdings: part.map(({ group, present }) => [group, present] as const),
+        last: i === parts.length - 1,
+      }),
+    )
+    this.#send([node], messages)
   }
 
   #head(to: NodeId, ask: boolean): void {
     this.flush()
-    this.#send([to], { type: 'head', run: this.#run, version: this.#version, ask })
+    const peer = this.#peers.get(to)
+    if (peer !== undefined) peer.told = this.#version
+    this.#send([to], [{ type: 'head', run: this.#run, version: this.#version, ask }])
   }
 
   #did(change: Change | undefined): void {
@@ -256,8 +272,8 @@ export class Overlay {
     this.#effects.changed(change)
   }
 
-  #send(to: readonly NodeId[], message: GroupMessage): void {
-    if (to.length > 0) this.#effects.send(to, message)
+  #send(to: readonly NodeId[], messages: readonly GroupMessage[]): void {
+    if (to.length > 0) this.#effects.send(to, messages)
   }
 }
 

@@ -41,14 +41,19 @@ export class Scope {
         { limit: full, scope: this.name, group },
       )
     }
-    for (const process of processes) this.#take(process)
+    try {
+      for (const process of processes) this.#take(process)
+    } catch (error) {
+      for (const { pid } of processes) this.#let(pid)
+      throw error
+    }
     const present = processes.map(({ pid }) => Object.freeze({ pid, meta }))
     if (present.length > 0) this.overlay.join(group, present)
   }
 
   leave(group: string, pids: readonly Pid[]): boolean {
     const left = this.overlay.leave(group, pids)
-    for (const pid of pids) if (!this.overlay.table.holds(pid)) this.#let(pid)
+    for (const pid of pids) this.#let(pid)
     return left
   }
 
@@ -121,14 +126,16 @@ export class Scope {
     this.#belongings.set(pid.serial, belonging)
   }
 
+  /** Unless it is still in a group. */
   #let(pid: Pid): void {
-    if (this.#belongings.has(pid.serial)) this.#letGo(pid.serial)
+    if (!this.overlay.table.holds(pid)) this.#letGo(pid.serial)
   }
 
   #letGo(serial: number): void {
     const belonging = this.#belongings.get(serial)
+    if (belonging === undefined) return
     this.#belongings.delete(serial)
-    if (belonging !== undefined) this.#actors.table.get(serial)?.ties?.belongings?.delete(belonging)
+    this.#actors.table.get(serial)?.ties?.belongings?.delete(belonging)
   }
 }
 

@@ -199,7 +199,7 @@ export class Scopes implements MeshListener, GroupKeeper {
       run: this.#runs,
       limits,
       effects: {
-        send: (to, message) => this.#send(name, to, message),
+        send: (to, messages) => this.#send(name, to, messages),
         changed: change => watchers.changed(change),
         dirty: () => this.#flushLater(),
       },
@@ -232,9 +232,11 @@ export class Scopes implements MeshListener, GroupKeeper {
     })
   }
 
-  #send(scope: string, to: readonly NodeId[], message: GroupMessage): void {
-    const body = encodeGroups(scope, message)
-    for (const node of to) this.#lines.get(node)?.send(body, message.type === 'delta')
+  #send(scope: string, to: readonly NodeId[], messages: readonly GroupMessage[]): void {
+    const type = messages[0]?.type
+    const bodies = messages.map(message => encodeGroups(scope, message))
+    for (const node of to)
+      this.#lines.get(node)?.send(bodies, type === 'delta' ? undefined : `${type} ${scope}`)
   }
 
   #guarded(run: () => unknown): void {
