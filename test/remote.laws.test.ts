@@ -842,6 +842,7 @@ const SENDS: readonly [
   [FrameType.named, 'ab', s => void s.a.remote.cast(s.p.pid, IT, 'reset', 1)],
   [FrameType.named, 'ab', s => s.a.remote.request(IT, new Asked('get', 0, s.p.pid))],
   [FrameType.named, 'ab', s => void s.a.actors.monitor(s.p, IT, undefined)],
+  [FrameType.toMany, 'ab', s => void s.a.remote.sendToMany(s.p.pid, [s.q.pid, s.q.pid], { a: 1 })],
 ]
 
 /** The scene just before the frame arrives. */
@@ -873,7 +874,7 @@ function* spoilt(body: Buffer): Generator<Buffer> {
 t.test('hostile bodies: ERR_FRAME and nothing changed, or handled; no other peer feels it', async t => {
   let [refused, cases] = [0, 0]
   const types = Object.values(FrameType).filter(
-    type => type >= 32 && type < 64 && type !== FrameType.unlinkAck,
+    type => type >= 32 && type < 64 && type !== FrameType.unlinkAck && type !== FrameType.groups,
   )
   t.strictSame([...new Set(SENDS.map(([type]) => type))], types, 'of every type')
   for (const send of SENDS) {
