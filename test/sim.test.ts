@@ -522,6 +522,97 @@ t.test('crash: silence; the peer learns when it writes and the machine is back',
   t.strictSame([near.told, far.told], [['close ECONNRESET'], []])
 })
 
+t.test('end: what does not leave is given up', async t => {
+  const { sim, near } = await pair(6)
+  sim.network.cut('a', 'b')
+  near.stream.write(Buffer.alloc(300_000))
+  near.stream.end()
+  await sim.advance(9_900)
+  t.strictSame(near.told, [])
+  await sim.advance(200)
+  t.strictSame([near.told, near.stream.pendingBytes], [['close undefined'], 0])
+})
+
+t.test('hang: a connection falls silent for good and tells nobody, and new ones work', async t => {
+  const { sim, a, near, far } = await pair(7)
+  sim.network.hang('a', 'b')
+  near.stream.write(Buffer.from('x'))
+  far.stream.write(Buffer.from('y'))
+  const results = dialFrom(a)
+  await sim.advance(60_000)
+  t.strictSame([near.told, near.text, far.told, far.text], [[], '', [], ''])
+  t.equal(results[0]?.ok, true)
+})
+
+t.test('a slow reader takes one piece at a time, in order, and shuts the window of its peer', async t => {
+  const { sim, near, far } = await pair(7)
+  sim.network.link('a', 'b', { readMs: 100 })
+  near.stream.write(Buffer.alloc(200_000, 'x'))
+  near.stream.write(Buffer.from('end'))
+  await sim.advance(150)
+  t.ok(far.bytes > 0 && far.bytes <= 65_536, `one piece: ${far.bytes}`)
+  await sim.advance(120_000)
+  t.strictSame([far.bytes, far.text.endsWith('xend')], [200_003, true])
+})
+
+t.test(
+  'what is given to a stream that has said stop is counted, but for what the same turn still had',
+  async t => {
+    const { sim, a, near } = await pair(8)
+    sim.network.cut('a', 'b')
+    const write = (bytes: number): void => void near.stream.write(Buffer.alloc(bytes))
+    a.clock.after(1, () => {
+      write(200_000)
+      write(1_000)
+      a.loop.turnEnd(() => write(1_000))
+    })
+    await sim.advance(10)
+    t.equal(sim.network.overrunBytesMax, 0)
+    a.clock.after(1, () => write(500))
+    await sim.advance(10)
+    t.equal(sim.network.overrunBytesMax, 500)
+  },
+)
+
+t.test('healOneWay mends one direction', async t => {
+  const { sim, near, far } = await pair(9)
+  sim.network.cut('a', 'b')
+  sim.network.healOneWay('a', 'b')
+  near.stream.write(Buffer.from('there'))
+  far.stream.write(Buffer.from('back'))
+  await sim.advance(5_000)
+  t.strictSame([far.text, near.text], ['there', ''])
+})
+
+t.test(
+  'buggify: a place is on for a run or off for it, fires now and then, and not once all is calm',
+  async t => {
+    const fired = (seed: number, buggify = true): number[] => {
+      const sim = new Simulation({ seed, buggify })
+      const { buggify: ask } = sim.runtime('a')
+      const counts = ['x', 'y'].map(
+        site => Array.from({ length: 400 }, () => ask?.(site)).filter(Boolean).length,
+      )
+      sim.calm()
+      return [...counts, Array.from({ length: 50 }, () => ask?.('x')).filter(Boolean).length]
+    }
+    const all = Array.from({ length: 60 }, (_, seed) => fired(seed))
+    const on = all.map(([x = 0]) => x).filter(count => count > 0)
+    t.ok(on.length >= 6 && on.length <= 25, `on in a quarter of the runs: ${on.length} of 60`)
+    t.ok(
+      on.every(count => count > 60 && count < 140),
+      `fires one time in four: ${on.join()}`,
+    )
+    t.ok(
+      all.some(([x = 0, y = 0]) => x > 0 !== y > 0),
+      'places are drawn one by one',
+    )
+    t.ok(all.every(([, , calm]) => calm === 0))
+    t.strictSame(fired(1), fired(1), 'by seed')
+    t.equal(new Simulation({ seed: 1 }).runtime('a').buggify, undefined, 'elsewhere nothing is asked')
+  },
+)
+
 t.test('a cut that never heals ends the connection after a quarter of an hour of tries', async t => {
   const { sim, near } = await pair(11)
   sim.network.partition(['a'], ['b', 'c'])
@@ -712,4 +803,22 @@ t.test('runs fail with seed, time and the last events', async t => {
   )
   const both = Promise.all([sim.advance(1), sim.advance(1)])
   await t.rejects(both, /one run of the simulation at a time/)
+})
+
+t.test('disk: a machine dies right before its nth operation; another disk is an empty one', async t => {
+  const sim = new Simulation({ seed: 3 })
+  const { disk } = sim.runtime('a')
+  await on(sim, disk.write('/f', Buffer.from('one')))
+  await on(sim, disk.sync('/f'))
+  sim.disk('a').beforeOperation(2, () => sim.crash('a'))
+  const told: string[] = []
+  void disk.append('/f', Buffer.from('two')).then(() => told.push('appended'))
+  await sim.advance(10)
+  void disk.sync('/f').then(() => told.push('synced'))
+  await sim.advance(10)
+  t.strictSame([told, sim.node('a').alive], [['appended'], false])
+  t.match((await on(sim, sim.runtime('a').disk.read('/f'))).toString(), /^one(two)?$/)
+  sim.kill('a')
+  sim.wipe('a')
+  await t.rejects(on(sim, sim.runtime('a').disk.read('/f')), { code: 'ENOENT' })
 })

@@ -75,7 +75,7 @@ export interface Stream {
   /** Stops `data` until `resume`. */
   pause(): void
   resume(): void
-  /** Sends what was written, then closes; `close` follows. */
+  /** Sends what was written, then closes, or gives up after 10 s; `close` follows. */
   end(): void
   /** Closes at once, with a reset where there is unsent data; `close` follows. */
   destroy(): void
@@ -156,6 +156,11 @@ export interface Runtime {
   readonly record?: ((kind: string, ids: string) => void) | undefined
   /** What a node of another version would speak: for tests of mixed clusters. */
   readonly speech?: Speech | undefined
+  /**
+   * Asked where a protocol may do what it hardly ever does: "now?". Simulations say yes more often than the world would;
+   * elsewhere it is absent, and nothing is asked.
+   */
+  readonly buggify?: ((site: string) => boolean) | undefined
   readonly clock: Clock
   readonly random: Random
   readonly loop: Loop

@@ -373,6 +373,8 @@ class FullMesh implements Mesh {
     this.#gossip.opened(link, opened.record!, introduced)
     this.#connecting.opened(link.peer)
     if (this.#leaving) link.announceLeaving()
+    const { loop, buggify } = this.#ground.runtime
+    if (buggify?.('session-cut')) loop.soon(() => link.fail('disconnect', 'cut short'))
   }
 
   /** Where others saw another life of a node that is gone it is dialled, too, besides where it was. */

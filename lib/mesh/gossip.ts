@@ -115,8 +115,15 @@ export class Gossip {
 
   #send(to: NodeId, packet: Packet): void {
     const link = this.#sessions.get(to)
-    if (link === undefined) return
+    if (link === undefined || this.#loses(packet)) return
     for (const { type, body } of encodePacket(packet)) link.tell(type, body)
+  }
+
+  /** In simulations. What a session begins with is kept: a newcomer would wait for the next exchange. */
+  #loses(packet: Packet): boolean {
+    const { buggify } = this.#ground.runtime
+    if (buggify === undefined) return false
+    return packet.tag === 'state' ? packet.pull && buggify('push-pull-skipped') : buggify('packet-lost')
   }
 
   #changed(change: Change): void {

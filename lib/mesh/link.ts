@@ -6,7 +6,7 @@ import { TroupeError } from '../base/errors.js'
 import type { NodeId } from '../base/ids.js'
 import type { Limits } from '../base/limits.js'
 import type { DownReason, Member } from '../base/member.js'
-import type { Clock, Loop, Stream } from '../base/runtime.js'
+import type { Clock, Loop, Runtime, Stream } from '../base/runtime.js'
 import { Flag, FrameType, HEADER_BYTES, TOTAL_BYTES } from '../wire/frame.js'
 import type { Frame, FrameReader } from '../wire/frame-reader.js'
 import { Reassembly } from '../wire/reassembly.js'
@@ -23,6 +23,8 @@ const CHANNELS = 32
 const WINDOW_BYTES_MAX = 4 * 1_048_576
 /** Heartbeats that are timed: silence ends a session before there are more, unless its peer answers none on purpose. */
 const UNANSWERED_MAX = 64
+/** When a simulation wants it to be late. */
+const CREDIT_LATE_MS = 100
 /** One frame may take this long to come in; a drip is no peer. */
 const FRAME_MS_MAX = 30_000
 
@@ -43,6 +45,7 @@ export interface LinkEdge {
   readonly loop: Loop
   readonly limits: Limits
   readonly owner: LinkOwner
+  readonly buggify?: Runtime['buggify']
 }
 
 export class Link implements Session {
@@ -59,6 +62,7 @@ export class Link implements Session {
   readonly #clock: Clock
   readonly #loop: Loop
   readonly #limits: Limits
+  readonly #buggify: Runtime['buggify']
   readonly #writer: SlabWriter
   readonly #lanes: Lanes
   readonly #reader: FrameReader
@@ -90,6 +94,7 @@ export class Link implements Session {
     this.#clock = edge.clock
     this.#loop = edge.loop
     this.#limits = edge.limits
+    this.#buggify = edge.buggify
     this.#owner = edge.owner
     this.heardMs = edge.clock.now()
     this.#writer = new SlabWriter(stream, edge.loop, () => this.#pump())
@@ -140,6 +145,7 @@ export class Link implements Session {
   /** Twice a second. A heartbeat that the stream would not take is not sent again behind itself. */
   heartbeat(): void {
     if (this.#writer.blocked && this.#heartbeatsWaiting > 0) return
+    if (this.#buggify?.('heartbeat-skipped')) return
     this.#heartbeatsWaiting = this.#writer.blocked ? 1 : 0
     if (this.#heartbeats.length < UNANSWERED_MAX) this.#heartbeats.push(this.#clock.now())
     this.tell(FrameType.heartbeat, Buffer.alloc(0))
@@ -215,7 +221,8 @@ export class Link implements Session {
     this.#frameSinceMs = this.#reader.begun ? (this.#frameSinceMs ?? this.#clock.now()) : undefined
     if (this.#crediting || !(this.#window.due || this.#slotWindow.due)) return
     this.#crediting = true
-    this.#loop.later(this.#credit)
+    if (this.#buggify?.('credit-late')) this.#clock.after(CREDIT_LATE_MS, this.#credit)
+    else this.#loop.later(this.#credit)
   }
 
   /** What reading a chunk threw. A bug of a listener ends the session too: going on would leave a hole in its order. */

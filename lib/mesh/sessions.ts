@@ -45,10 +45,11 @@ export class Sessions {
     this.#announcer = announcer
     this.#owner = owner
     this.#silence = new Silence(tickMs)
-    const { clock, loop } = ground.runtime
+    const { clock, loop, buggify } = ground.runtime
     this.#edge = {
       clock,
       loop,
+      buggify,
       limits: ground.limits,
       owner: {
         heard: link => this.#heard(link),

@@ -57,6 +57,8 @@ export class SimDisk {
   #durableNames = new Map<string, File>()
   #changes: NameChange[] = []
   readonly #watches = new Set<Watched>()
+  #operations = 0
+  #armed: { readonly at: number; readonly fn: () => void } | undefined
   /** Sum of all files' bytes above which writes fail with `ENOSPC`. */
   capacityBytes = Infinity
 
@@ -83,6 +85,22 @@ export class SimDisk {
     this.#failures.push({ operation, code })
   }
 
+  /** Runs `fn` right before the `nth` operation from now takes effect: where a machine may die. */
+  beforeOperation(nth: number, fn: () => void): void {
+    this.#armed = { at: this.#operations + nth, fn }
+  }
+
+  /** Another disk, empty and healthy, takes its place. */
+  wipe(): void {
+    this.#names = new Map()
+    this.#durableNames = new Map()
+    this.#changes = []
+    this.#folders.clear()
+    this.#folders.add('/')
+    this.#failures.length = 0
+    this.capacityBytes = Infinity
+  }
+
   /** The power fails. */
   crash(): void {
     for (const file of new Set([...this.#durableNames.values(), ...this.#names.values()])) this.#lose(file)
@@ -99,6 +117,8 @@ export class SimDisk {
       new Promise((resolve, reject) => {
         if (!node.alive) return
         at(toGrid(this.#random.float() * OPERATION_MS_MAX), () => {
+          if (!node.alive) return
+          this.#reach()
           if (!node.alive) return
           const result = this.#attempt(operation, path, act)
           node.deliver('disk', `${operation} ${path}`, () =>
@@ -117,6 +137,14 @@ export class SimDisk {
       syncFolder: path => run('syncFolder', path, () => this.#syncFolder(path)),
       list: path => run('list', path, () => this.#list(path)),
     }
+  }
+
+  #reach(): void {
+    this.#operations += 1
+    const armed = this.#armed
+    if (armed === undefined || this.#operations < armed.at) return
+    this.#armed = undefined
+    armed.fn()
   }
 
   #attempt<T>(

@@ -6,6 +6,7 @@
  *   cut, cutOneWay   packets vanish: dials go unanswered, bytes wait and are sent again, nothing is told to anybody
  *   heal             …and arrive, at the next try of their sender
  *   reset            both ends of every connection between two nodes are told ECONNRESET
+ *   hang             every connection between two nodes falls silent for good, as behind a gateway that forgot it; new ones work
  *
  * What happens to a node (pause, kill, crash) is in `Simulation`; this file only says what its peers see of it.
  */
@@ -29,6 +30,8 @@ export interface LinkOptions {
   /** Chance per segment that it takes `spikeMs` (default 500) longer. Default 0. */
   readonly spikeRate?: number
   readonly spikeMs?: number
+  /** How long the receiving process takes to read one piece. Default 0. */
+  readonly readMs?: number
 }
 
 const LINK: Required<LinkOptions> = {
@@ -39,12 +42,15 @@ const LINK: Required<LinkOptions> = {
   resetRate: 0,
   spikeRate: 0,
   spikeMs: 500,
+  readMs: 0,
 }
 
 /** Linux sends a SYN again after 1, 3, 7, … s. */
 const SYN_RETRY_MS = 1_000
 const SYN_RETRY_MS_MAX = 8_000
 const EPHEMERAL_PORT = 49_152
+/** A dial that was made slow: some miss their deadline. */
+const DIAL_SLOW_MS = 2_000
 
 /** One direction between two nodes. */
 class SimLink {
@@ -96,6 +102,7 @@ export class SimNetwork {
   readonly #connections = new Set<readonly [SimStream, SimStream]>()
   #nextPort = EPHEMERAL_PORT
   #nextConnection = 0
+  #overrunBytesMax = 0
 
   /** @internal A simulation makes its own. */
   constructor(world: World, options: LinkOptions = {}) {
@@ -110,6 +117,12 @@ export class SimNetwork {
     return this.#connections.size
   }
 
+  /** The most that any stream was given, in bytes, after it had said stop and before it said go on: see `Stream.write`. */
+  get overrunBytesMax(): number {
+    for (const ends of this.#connections) this.#measureOverrun(ends)
+    return this.#overrunBytesMax
+  }
+
   /** Cuts both directions between `a` and `b`. */
   cut(a: string, b: string): void {
     this.cutOneWay(a, b)
@@ -120,6 +133,13 @@ export class SimNetwork {
   cutOneWay(from: string, to: string): void {
     this.#world.record('', 'cut', `${from}>${to}`)
     this.#link(from, to).cut = true
+  }
+
+  /** Mends what `cutOneWay` cut. */
+  healOneWay(from: string, to: string): void {
+    this.#world.record('', 'heal', `${from}>${to}`)
+    this.#link(from, to).cut = false
+    for (const ends of this.#connections) for (const end of ends) end.healed()
   }
 
   /** Cuts every link between nodes of different groups. */
@@ -152,6 +172,15 @@ export class SimNetwork {
       if (names.includes(a) && names.includes(b)) near.resetBoth()
     }
     this.#forgetClosed()
+  }
+
+  /** The connections between `a` and `b` fall silent and tell nobody. */
+  hang(a: string, b: string): void {
+    this.#world.record('', 'hang', `${a}=${b}`)
+    for (const ends of this.#connections) {
+      const names = ends.map(end => end.node.name)
+      if (names.includes(a) && names.includes(b)) for (const end of ends) end.hang()
+    }
   }
 
   /**
@@ -220,6 +249,9 @@ export class SimNetwork {
       get resetRate() {
         return link.options.resetRate
       },
+      get readMs() {
+        return link.options.readMs
+      },
       delayMs: () => link.delayMs(),
       lost: () => this.#lost(from, to),
       answerLost: () => this.#lost(to, from),
@@ -263,7 +295,10 @@ export class SimNetwork {
         else finish({ ok: true, stream: this.#connect(node, taken) })
       })
     }
-    attempt(0)
+    if (this.#world.buggify(node.name, 'dial-slow')) {
+      const slowMs = toGrid(this.#random.float() * DIAL_SLOW_MS)
+      this.#world.at(this.#world.nowMs + slowMs, () => attempt(0))
+    } else attempt(0)
     return () => finish({ ok: false, code: 'ECANCELED' })
   }
 
@@ -301,7 +336,13 @@ export class SimNetwork {
 
   #forgetClosed(): void {
     for (const ends of this.#connections) {
-      if (ends[0].state === 'closed' && ends[1].state === 'closed') this.#connections.delete(ends)
+      if (ends[0].state !== 'closed' || ends[1].state !== 'closed') continue
+      this.#measureOverrun(ends)
+      this.#connections.delete(ends)
     }
+  }
+
+  #measureOverrun(ends: readonly SimStream[]): void {
+    for (const end of ends) this.#overrunBytesMax = Math.max(this.#overrunBytesMax, end.overrunBytes)
   }
 }

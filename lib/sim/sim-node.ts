@@ -20,6 +20,8 @@ import { toGrid, type World } from './world.js'
 /** Laters that one instant gives away for free. A loop that is still busy then takes time, as a real one would. */
 const LATERS_FREE = 1_000
 const LATER_MS = 1 / 8
+/** How late a timer is that was made late. */
+const TIMER_LATE_MS = 30
 /** How long a stall shows in `lag()`, as long as the real meter shows it. */
 const LAG_SHOWN_MS = 100
 
@@ -55,6 +57,8 @@ export class SimNode {
   #floorMs = 0
   #wallOffsetMs = WALL_START_MS
   #state: 'running' | 'paused' | 'killed' | 'crashed' = 'running'
+  /** Turns of the loop so far: what `soon` and `turnEnd` add belongs to the turn that asked for it. */
+  turns = 0
   #awake = false
   #awakeLastly = false
   #ids = 0
@@ -67,7 +71,7 @@ export class SimNode {
   constructor(
     world: World,
     name: string,
-    options: { random: SimRandom; rate: number; around: Surroundings },
+    options: { random: SimRandom; rate: number; around: Surroundings; buggify: boolean },
   ) {
     this.name = name
     this.random = options.random
@@ -78,6 +82,7 @@ export class SimNode {
     this.runtime = {
       simulated: true,
       record: (kind, ids) => this.#world.record(name, kind, ids),
+      ...(options.buggify ? { buggify: (site: string) => this.#world.buggify(name, site) } : {}),
       clock: this.#clock(),
       random: options.random.fork('node'),
       loop: this.#loop(),
@@ -160,8 +165,10 @@ export class SimNode {
   #turn(): void {
     this.#awake = false
     if (this.#state !== 'running') return
-    const task = this.#soons.shift() ?? this.#turnEnds.shift() ?? this.#inbox.shift() ?? this.#laters.shift()
+    const within = this.#soons.shift() ?? this.#turnEnds.shift()
+    const task = within ?? this.#inbox.shift() ?? this.#laters.shift()
     if (task === undefined) return
+    if (within === undefined) this.turns += 1
     this.#measure(task)
     this.#world.record(this.name, task.kind, task.ids)
     this.#world.touched()
@@ -194,7 +201,8 @@ export class SimNode {
     const dueMs = this.#now() + ms
     const id = `t${this.#ids++}`
     let state: 'set' | 'cleared' = 'set'
-    const cancel = this.#world.at(this.#world.nowMs + toGrid(ms / this.#rate), () => {
+    const lateMs = this.#world.buggify(this.name, 'timer-late') ? TIMER_LATE_MS : 0
+    const cancel = this.#world.at(this.#world.nowMs + toGrid(ms / this.#rate) + lateMs, () => {
       this.#timers.delete(cancel)
       // A timer can still be cleared while it waits in the inbox.
       this.deliver('timer', id, () => {

@@ -17,6 +17,7 @@ import { toGrid, type World } from './world.js'
 /** As the real stream: unsent bytes above which `write` says stop, and the wait for a peer that does not end. */
 const WINDOW_BYTES = 64 * 1_024
 const LINGER_MS = 2_000
+const LEAVE_MS = 10_000
 /** The first and the longest interval between two tries, and the age at which Linux gives up by default. */
 const RETRY_MS_MIN = 200
 const RETRY_MS_MAX = 3_000
@@ -24,6 +25,8 @@ const RETRY_GIVE_UP_MS = 924_600
 /** Small pieces, one in two, so that every parser sees frames cut anywhere. */
 const PIECE_BYTES_MAX = 64 * 1_024
 const SMALL_PIECE_BYTES_MAX = 1_460
+/** How soon a stream that was made to say stop, with nothing to send, says go on. */
+const STOP_MS = 2
 
 /** What one direction between two nodes does to bytes. */
 export interface Path {
@@ -32,6 +35,8 @@ export interface Path {
   readonly windowBytes: number
   /** Chance that a segment kills its connection. */
   readonly resetRate: number
+  /** How long the process at its end takes to read one piece. */
+  readonly readMs: number
   delayMs(): number
   /** True when packets on the path vanish now. */
   lost(): boolean
@@ -55,6 +60,7 @@ export class SimPipe {
   #lineFreeMs = 0
   #tries = 0
   #reset = false
+  #hung = false
   #lostSinceMs = 0
   #cancel: () => void = () => {}
 
@@ -71,6 +77,15 @@ export class SimPipe {
 
   get to(): SimStream {
     return this.#to
+  }
+
+  get readMs(): number {
+    return this.#path.readMs
+  }
+
+  /** Nothing of this connection arrives any more. */
+  hang(): void {
+    this.#hung = true
   }
 
   send(segment: Segment): void {
@@ -99,7 +114,7 @@ export class SimPipe {
   /** Of this direction's bytes: the receiver took them, and says so if its packets get through. */
   acknowledge(bytes: number): void {
     this.#unackedBytes += bytes
-    if (this.#path.answerLost()) return
+    if (this.#hung || this.#path.answerLost()) return
     this.#flightBytes -= this.#unackedBytes
     this.#unackedBytes = 0
     this.pump()
@@ -144,7 +159,7 @@ export class SimPipe {
     const head = this.#flight.peek()
     if (head === undefined) return
     const unheard = this.#to.state === 'closed' && this.#path.answerLost()
-    if (this.#path.lost() || unheard) {
+    if (this.#hung || this.#path.lost() || unheard) {
       // After a reset nobody sends anything again. Who missed it gets another for the next bytes it sends.
       if (this.#reset) this.cut()
       else this.#retry()
@@ -194,7 +209,11 @@ export class SimStream implements Stream {
   #paused = false
   #refused = false
   #finLeft = false
+  #refusedTurn = 0
   #reads = 0
+  #readFreeMs = 0
+  /** Bytes written after `write` had said stop, in later turns. */
+  overrunBytes = 0
   #code: string | undefined
   #cancelLinger: () => void = () => {}
 
@@ -224,15 +243,20 @@ export class SimStream implements Stream {
 
   write(chunk: Buffer): boolean {
     if (this.state !== 'open' || !this.node.alive) return true
+    if (this.#refused && this.#out.pendingBytes > WINDOW_BYTES && this.node.turns !== this.#refusedTurn)
+      this.overrunBytes += chunk.length
     this.#out.send(chunk)
-    if (this.#out.pendingBytes <= WINDOW_BYTES) return true
+    const full = this.#out.pendingBytes > WINDOW_BYTES
+    if (!full && !this.#world.buggify(this.node.name, 'write-stops')) return true
+    if (!this.#refused) this.#refusedTurn = this.node.turns
     this.#refused = true
+    if (this.#out.pendingBytes === 0) this.#world.at(this.#world.nowMs + STOP_MS, () => this.flushed())
     return false
   }
 
   writeAll(chunks: readonly Buffer[]): boolean {
     let accepts = true
-    for (const chunk of chunks) accepts = this.write(chunk)
+    for (const chunk of chunks) accepts = this.write(chunk) && accepts
     return accepts
   }
 
@@ -248,6 +272,7 @@ export class SimStream implements Stream {
   end(): void {
     if (this.state !== 'open' || !this.node.alive) return
     this.state = 'ending'
+    this.#cancelLinger = this.#world.at(this.#world.nowMs + LEAVE_MS, () => this.destroy())
     this.#out.send('fin')
     this.#flow()
   }
@@ -307,6 +332,12 @@ export class SimStream implements Stream {
     this.#cancelLinger = this.#world.at(this.#world.nowMs + LINGER_MS, () => this.destroy())
   }
 
+  /** Silent from now on, in both directions. */
+  hang(): void {
+    this.#out.hang()
+    this.#in.hang()
+  }
+
   /** A cut healed: acknowledgements that were lost are sent again. */
   healed(): void {
     this.#in.acknowledge(0)
@@ -327,8 +358,17 @@ export class SimStream implements Stream {
       this.#reads += 1
       const next = this.#received.at(this.#reads - 1)
       const size = typeof next === 'string' ? next : String(next?.length)
-      this.node.deliver('read', `${this.id}:${size}`, () => this.#read())
+      this.#soon(() => this.node.deliver('read', `${this.id}:${size}`, () => this.#read()))
     }
+  }
+
+  /** At once, or when a process that reads slowly comes to it. */
+  #soon(fn: () => void): void {
+    const { readMs } = this.#in
+    const { nowMs } = this.#world
+    if (readMs === 0 && this.#readFreeMs <= nowMs) return fn()
+    this.#readFreeMs = toGrid(Math.max(nowMs, this.#readFreeMs) + readMs)
+    this.#world.at(this.#readFreeMs, fn)
   }
 
   #read(): void {

@@ -12,6 +12,7 @@
  */
 import type { Runtime } from '../base/runtime.js'
 import { createRealRuntime } from '../runtime/real-runtime.js'
+import { Buggify } from './buggify.js'
 import { EventHeap } from './event-heap.js'
 import { EventLog } from './event-log.js'
 import { SimDisk } from './sim-disk.js'
@@ -34,6 +35,8 @@ export interface SimulationOptions {
   readonly link?: LinkOptions
   /** Clocks run faster or slower by up to this share. Default 0.01. */
   readonly clockSkewMax?: number
+  /** Makes what protocols allow and hardly ever meet happen often: late timers, skipped heartbeats. Default false. */
+  readonly buggify?: boolean
 }
 
 interface Scheduled {
@@ -53,6 +56,7 @@ export class Simulation {
   check: (() => string | undefined) | undefined
   readonly #random: SimRandom
   readonly #ties: SimRandom
+  readonly #buggify: Buggify
   readonly #skewMax: number
   readonly #heap = new EventHeap<Scheduled>()
   readonly #nodes = new Map<string, SimNode>()
@@ -74,6 +78,7 @@ export class Simulation {
     this.#skewMax = options.clockSkewMax ?? 0.01
     this.#random = new SimRandom(options.seed)
     this.#ties = this.#random.fork('ties')
+    this.#buggify = new Buggify(this.#random.fork('buggify'), options.buggify ?? false)
     this.#world = this.#makeWorld()
     this.network = new SimNetwork(this.#world, options.link)
   }
@@ -102,6 +107,7 @@ export class Simulation {
         resolver: this.network.resolver,
         host: this.#real.host,
       },
+      buggify: this.#buggify.enabled,
     })
     this.#nodes.set(name, node)
     this.network.boot(node)
@@ -140,6 +146,17 @@ export class Simulation {
   crash(name: string): void {
     this.#end(name, 'crashed')
     this.disk(name).crash()
+  }
+
+  /** From now on nothing unusual happens that no fault of this class causes: see `buggify`. */
+  calm(): void {
+    this.#buggify.enabled = false
+  }
+
+  /** The machine's disk is another one, and empty. */
+  wipe(name: string): void {
+    this.#fault('wipe', name)
+    this.disk(name).wipe()
   }
 
   /** Runs `fn`, which belongs to no node, `ms` from now: for schedules of faults. */
@@ -196,6 +213,11 @@ export class Simulation {
         this.#touched = true
       },
       record: (node, kind, ids) => this.log.record(this.#nowMs, node, kind, ids),
+      buggify: (node, site) => {
+        const fires = this.#buggify.fires(site)
+        if (fires) this.log.record(this.#nowMs, node, 'buggify', site)
+        return fires
+      },
     }
   }
 

@@ -17,7 +17,7 @@
 import type { Node } from '../actor/api.js'
 import type { AnyActor } from '../actor/define.js'
 import { compareIds } from '../base/ids.js'
-import { checkOptions, isInteger, isObject } from '../base/options.js'
+import { checkOptions, isBoolean, isInteger, isObject } from '../base/options.js'
 import { createNode } from '../node/node.js'
 import type { NodeOptions } from '../node/options.js'
 import type { EventLog } from './event-log.js'
@@ -38,6 +38,8 @@ export interface TestMeshOptions {
   readonly options?: Omit<NodeOptions, 'name' | 'listen' | 'seeds' | 'actors' | 'runtime'> | undefined
   /** How links behave where `network.link` says nothing else. */
   readonly link?: LinkOptions | undefined
+  /** Makes what protocols allow and hardly ever meet happen often. Default false. */
+  readonly buggify?: boolean | undefined
 }
 
 /** Virtual ms that a promise may take before a run is taken to hang. */
@@ -68,6 +70,7 @@ export async function createTestMesh(options: TestMeshOptions): Promise<TestMesh
     actors: () => undefined,
     options: isObject,
     link: isObject,
+    buggify: isBoolean,
   })
   const { nodes } = options
   const names = typeof nodes === 'number' ? Array.from({ length: nodes }, (_, i) => nameOf(i)) : [...nodes]
@@ -95,6 +98,7 @@ export class TestMesh {
     this.simulation = new Simulation({
       seed: options.seed,
       ...(options.link === undefined ? {} : { link: options.link }),
+      ...(options.buggify === undefined ? {} : { buggify: options.buggify }),
     })
     this.simulation.check = () => this.#escaped()
   }

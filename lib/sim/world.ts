@@ -16,4 +16,6 @@ export interface World {
   /** Marks that the current event ran a node's code, which may have resolved promises. */
   touched(): void
   record(node: string, kind: string, ids: string): void
+  /** True when the unusual is to happen at that place: see `buggify.ts`. */
+  buggify(node: string, site: string): boolean
 }
