@@ -1,4 +1,10 @@
-/** I16: what waits or queues is gone at rest. I17: a stopped node holds nothing. */
+/**
+ * I16: what waits or queues is bounded at every moment and gone at rest. I17: a stopped node holds nothing.
+ *
+ * Nothing is handed to a stream that has said stop, but the goodbye: bytes that the system would not take are memory that
+ * a slow peer costs.
+ */
+import { LIMITS } from '../../lib/base/limits.js'
 import type { Checked } from './world.js'
 
 /** Zero whenever nobody does anything. */
@@ -29,13 +35,34 @@ const WITHOUT_PROCESSES = [
   'slots.held',
 ]
 
-const above = ({ mesh }: Checked, gauges: readonly string[], when: string): string[] =>
+/** Above zero as well while members are gone for good: they go on being dialled, and names wait for them. */
+const WHILE_LOST = ['mesh.dialling', 'cluster.waiting', 'cluster.reviving']
+
+const above = ({ mesh, lost }: Checked, gauges: readonly string[], when: string): string[] =>
   mesh.nodes.flatMap(node => {
     const { counters } = node.stats()
     return gauges
-      .filter(gauge => counters[gauge] !== 0)
+      .filter(gauge => counters[gauge] !== 0 && (lost.size === 0 || !WHILE_LOST.includes(gauge)))
       .map(gauge => `I16: ${when} ${gauge} of ${node.name} is ${counters[gauge]}`)
   })
+
+/** A goodbye, and a little more. */
+const OVERRUN_BYTES_MAX = 1_024
+/** What may wait for all peers together, of `peers`. */
+const queuedBytesMax = (peers: number): number =>
+  peers * (LIMITS.queueBytesMax + LIMITS.bulkBytesMax + LIMITS.signalBytesMax)
+
+/** At every moment. */
+export function checkLimits({ mesh }: Checked): string[] {
+  const over = mesh.network.overrunBytesMax
+  const wrong = over > OVERRUN_BYTES_MAX ? [`I16: a stream that had said stop was given ${over} bytes`] : []
+  for (const node of mesh.nodes) {
+    const { counters } = node.stats()
+    const queued = counters['mesh.queuedBytes'] ?? 0
+    if (queued > queuedBytesMax(mesh.nodes.length)) wrong.push(`I16: ${queued} bytes wait on ${node.name}`)
+  }
+  return wrong
+}
 
 export function checkBounds(world: Checked): string[] {
   const mail = world.mesh.nodes.flatMap(node =>
@@ -53,8 +80,9 @@ export const checkEmpty = (world: Checked): string[] =>
 export function checkStopped({ mesh }: Checked, names: readonly string[] = ['a', 'b', 'c']): string[] {
   const wrong: string[] = []
   for (const name of names) {
-    const { holds } = mesh.simulation.node(name)
-    if (holds > 0) wrong.push(`I17: ${name} has stopped and keeps ${holds} holds on its process`)
+    const { holds, alive } = mesh.simulation.node(name)
+    // Whoever was killed let go of nothing by itself.
+    if (alive && holds > 0) wrong.push(`I17: ${name} has stopped and keeps ${holds} holds on its process`)
   }
   if (mesh.network.connections > 0)
     wrong.push(`I16: ${mesh.network.connections} connections outlive all nodes`)

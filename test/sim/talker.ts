@@ -11,7 +11,7 @@ type Echo = ActorDef<'talker', string | null, { echo: number }, { echo: number }
 
 /** What its own node tells a talker to do. */
 export type Command =
-  | { readonly do: 'say'; readonly to: Pid; readonly count: number }
+  | { readonly do: 'say'; readonly to: Pid; readonly count: number; readonly bytes: number }
   | { readonly do: 'watch' | 'unwatch' | 'tie' | 'untie'; readonly to: Pid }
   | { readonly do: 'ask'; readonly to: ActorRef<Echo>; readonly timeoutMs: number }
   | { readonly do: 'leave' }
@@ -20,6 +20,8 @@ interface Numbered {
   readonly from: Pid
   readonly to: Pid
   readonly seq: number
+  /** So that messages are of every size. */
+  readonly ballast?: Buffer
 }
 
 /** What a talker keeps: the next number to each, and its monitors by whom they watch. */
@@ -55,7 +57,10 @@ function obey(command: Command, state: Talk, ctx: Context, notes: Notes): void {
       for (let i = 0; i < command.count; i++) {
         const seq = state.next.get(`${command.to}`) ?? 1
         state.next.set(`${command.to}`, seq + 1)
-        const result = ctx.send(command.to, { from: ctx.self, to: command.to, seq } satisfies Numbered)
+        // A large one with small ones behind it, which must not overtake it.
+        const ballast = command.bytes === 0 || i % 3 !== 0 ? {} : { ballast: Buffer.alloc(command.bytes) }
+        const message: Numbered = { from: ctx.self, to: command.to, seq, ...ballast }
+        const result = ctx.send(command.to, message)
         notes.sent(ctx.self, command.to, seq, result === 'full')
       }
       return
@@ -78,7 +83,7 @@ function obey(command: Command, state: Talk, ctx: Context, notes: Notes): void {
       if (notes.untied(ctx.self, command.to)) ctx.unlink(command.to, { flush: true })
       return
     case 'ask': {
-      const ended = notes.asked()
+      const ended = notes.asked(ctx.self)
       ctx.call<Echo, 'echo'>(command.to, 'echo', 1, { timeoutMs: command.timeoutMs }).then(ended, ended)
       return
     }
@@ -173,9 +178,12 @@ class Notes {
     else link.exits[side].push({ atMs: this.#nowMs(), reason })
   }
 
-  asked(): () => void {
-    this.#history.calls += 1
-    return () => void (this.#history.answered += 1)
+  asked(self: Pid): () => void {
+    const call = { caller: `${self}`, atMs: this.#nowMs(), ended: false }
+    this.#history.calls.push(call)
+    return () => {
+      call.ended = true
+    }
   }
 
   /** `terminate` and `stop` ask politely; nobody else sends exits here. */

@@ -64,6 +64,7 @@ const namesOf = (seed: number): string[] => (seed % 8 === 0 ? ['a', 'b'] : ['a']
 class TreeWorld implements Checked {
   readonly history = new History()
   readonly mesh: TestMesh
+  readonly lost: ReadonlySet<string> = new Set()
   readonly book: TreeBook
   readonly #random: SimRandom
   readonly #talker: ReturnType<typeof talkerOf>

@@ -1,32 +1,45 @@
 /**
  * One random world: a cluster, people who use it, and everything that can happen to it, all drawn from one seed.
  *
- *   start ── workload and faults, BUSY_MS ──▶ heal all, start all ── REST_MS ──▶ checked ── all end ──▶ checked, stopped
+ *   safety     start ── users and faults, to the end ─────────────────────────────▶ checked, stopped amid the faults
+ *   liveness   start ── users and faults ──▶ no more of either, a majority is up ── REST_MS ──▶ checked ── all end ──▶
+ *              checked, stopped
+ *
+ * What must hold at every moment is looked at twice a second, in both.
  */
 import type { ActorRef, Node } from '../../lib/actor/api.js'
 import type { Pid } from '../../lib/base/ids.js'
-import type { SimRandom } from '../../lib/sim/sim-random.js'
+import type { NodeOptions } from '../../lib/node/options.js'
+import { SimRandom } from '../../lib/sim/sim-random.js'
 import { TestMesh } from '../../lib/sim/test-mesh.js'
-import { checkBounds, checkEmpty, checkStopped } from './bounds.js'
+import { checkBounds, checkEmpty, checkLimits, checkStopped } from './bounds.js'
+import { type Fault, planFaults } from './faults.js'
 import { History } from './history.js'
+import { checkLiveness } from './liveness.js'
 import { checkMessages } from './messages.js'
-import { checkNames } from './names.js'
+import { checkHolders, checkNames } from './names.js'
+import { Quorums } from './quorums.js'
 import { checkSignals } from './signals.js'
 import { type Command, talkerOf } from './talker.js'
-import { checkViews } from './views.js'
+import { Beliefs, checkViews } from './views.js'
+import { Weather } from './weather.js'
 
-/** How long users and faults are at it, and how long the cluster then has to come to rest. */
-const BUSY_MS = 20_000
+/** How long the cluster has to come to rest. */
 const REST_MS = 30_000
+const LOOK_MS = 500
 /** Long enough for gauges to fall once the last process has ended. */
 const END_MS = 8_000
-/** What was said last is still on its way. */
+/** What was said last is still on its way, and a connection that nobody answers lingers. */
 const LAST_WORDS_MS = 1_000
+const LINGER_MS = 11_000
 const TAIL_LINES = 200
 const NAMES = ['n0', 'n1', 'n2', 'n3', 'n4', 'n5']
 const TALKERS_MAX = 24
+const WRONG_MAX = 100
 
 type Talker = ActorRef<ReturnType<typeof talkerOf>>
+
+export type Mode = 'safety' | 'liveness'
 
 export interface Outcome {
   readonly seed: number
@@ -36,40 +49,114 @@ export interface Outcome {
   readonly tail: readonly string[]
 }
 
+export interface RunOptions {
+  readonly mode?: Mode | undefined
+  /** Instead of those that the seed says. */
+  readonly faults?: readonly Fault[] | undefined
+  readonly buggify?: boolean | undefined
+  /** Is given every line of the log. */
+  readonly onLine?: ((line: string) => void) | undefined
+}
+
 /** Everything a checker is given. */
 export interface Checked {
   readonly mesh: TestMesh
   readonly history: History
+  /** Nodes that are not started again. */
+  readonly lost: ReadonlySet<string>
+}
+
+/** What a seed says of its world, before anything happens in it. */
+export interface Scheme {
+  readonly mode: Mode
+  readonly names: readonly string[]
+  readonly policy: NonNullable<NodeOptions['partitionPolicy']>
+  readonly busyMs: number
+  /** The last few start after the others. */
+  readonly late: boolean
+  readonly useMs: number
+  readonly faults: readonly Fault[]
+}
+
+export function schemeOf(seed: number): Scheme {
+  const random = new SimRandom(`scheme ${seed}`)
+  const size = pick(random, [3, 3, 3, 3, 4, 4, 5, 5, 6, 7, 9])
+  const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i'].slice(0, size)
+  // Long ones have room for pauses of a minute; in sparse ones one can see what a single fault must not do.
+  const kind = pick(random, [
+    'long',
+    'sparse',
+    'sparse',
+    'sparse',
+    ...Array<'dense'>(10).fill('dense'),
+  ] as const)
+  const busyMs = kind === 'long' ? 75_000 : kind === 'sparse' ? 34_000 : 12_000 + random.below(18_000)
+  const plan = {
+    names,
+    fromMs: kind === 'sparse' ? 13_000 : 3_000,
+    untilMs: busyMs,
+    everyMs: kind === 'long' ? 4_000 : kind === 'sparse' ? 8_000 : pick(random, [800, 1_500, 1_500, 3_000]),
+  }
+  return {
+    mode: seed % 4 === 3 ? 'safety' : 'liveness',
+    names,
+    policy: pick(random, ['diverge', 'diverge', 'majority', { policy: 'static-quorum', size }] as const),
+    busyMs,
+    late: kind !== 'sparse',
+    useMs: kind === 'long' ? 150 : 45,
+    faults: planFaults(random.fork('faults'), plan),
+  }
 }
 
 class World implements Checked {
   readonly history = new History()
   readonly mesh: TestMesh
-  readonly #names: readonly string[]
-  readonly #random: SimRandom
-  readonly #def: ReturnType<typeof talkerOf>
+  readonly scheme: Scheme
+  readonly lost = new Set<string>()
+  readonly def: ReturnType<typeof talkerOf>
+  readonly #weather: Weather
+  readonly #beliefs = new Beliefs()
+  readonly #quorums: Quorums
   readonly #talkers: Talker[] = []
-  readonly #down = new Set<string>()
-  readonly #paused = new Set<string>()
+  /** Of the user whose turn it is: so that what one does shifts no draw of another. */
+  #random: SimRandom
   #resting = false
 
-  constructor(seed: number) {
-    const size = seed % 4 === 0 ? 5 : 3
-    this.#names = ['a', 'b', 'c', 'd', 'e'].slice(0, size)
-    this.#def = talkerOf(this.history, () => this.mesh.simulation.nowMs)
-    this.mesh = new TestMesh({ nodes: this.#names, seed, actors: [this.#def] }, this.#names)
-    this.mesh.log.listener = (...line) => this.#note(...line)
+  constructor(seed: number, { mode, faults, buggify = true }: RunOptions) {
+    this.def = talkerOf(this.history, () => this.mesh.simulation.nowMs)
+    const scheme = schemeOf(seed)
+    const { names, policy: partitionPolicy } = scheme
+    this.scheme = { ...scheme, mode: mode ?? scheme.mode, faults: faults ?? scheme.faults }
+    const options = { partitionPolicy, dataFolder: '/data' }
+    this.mesh = new TestMesh({ nodes: names, seed, actors: [this.def], buggify, options }, names)
     this.#random = this.mesh.simulation.random('world')
+    this.#quorums = new Quorums(partitionPolicy)
+    this.#weather = new Weather(this.mesh, this.history, names)
   }
 
   async run(): Promise<void> {
-    const late = this.#names.at(-1) as string
-    this.#down.add(late)
-    for (const name of this.#names) if (name !== late) this.#boot(name)
-    this.#plan()
-    this.mesh.simulation.after(1_000 + this.#random.below(5_000), () => this.#boot(late))
-    await this.mesh.advance(BUSY_MS)
-    this.#rest()
+    const { names, busyMs, faults, late: some } = this.scheme
+    const { simulation } = this.mesh
+    const late = some ? names.slice(-1 - this.#random.below(Math.ceil(names.length / 3))) : []
+    for (const name of names) {
+      const afterMs = late.includes(name) ? 1_000 + this.#random.below(5_000) : 0
+      simulation.after(afterMs, () => this.#weather.boot(name))
+    }
+    this.#planUse()
+    this.#weather.plan(faults)
+    this.#look()
+    await this.mesh.advance(busyMs)
+  }
+
+  /** No more users and faults; of the nodes that are down a minority may stay so. */
+  async rest(): Promise<void> {
+    this.#resting = true
+    const { names } = this.scheme
+    const down = names.filter(name => !this.mesh.nodes.some(node => node.name === name))
+    const most = Math.floor((names.length - 1) / 2)
+    for (const name of down.slice(0, most)) if (this.#weather.isDown(name)) this.lost.add(name)
+    if (this.#random.chance(0.5)) this.lost.clear()
+    this.#weather.clear(this.lost)
     await this.mesh.advance(REST_MS)
   }
 
@@ -84,20 +171,46 @@ class World implements Checked {
     await this.mesh.advance(END_MS)
   }
 
-  #plan(): void {
-    const random = this.mesh.simulation.random('plan')
-    for (let ms = 500; ms < BUSY_MS; ms += 10 + random.below(60)) {
-      this.mesh.simulation.after(ms, () => this.#use())
+  /** Every node stops, whatever is wrong around it; but nobody can who is paused, or on its way up or down. */
+  async stopAmid(): Promise<void> {
+    this.#resting = true
+    this.#weather.freeze()
+    const up: readonly string[] = this.mesh.nodes.map(({ name }) => name)
+    for (const name of this.scheme.names)
+      if (!up.includes(name) || !this.#weather.isWell(name)) this.#weather.kill(name)
+    await this.mesh.stop()
+    await this.mesh.advance(LINGER_MS)
+  }
+
+  #planUse(): void {
+    const { simulation } = this.mesh
+    const { busyMs, useMs } = this.scheme
+    const random = simulation.random('plan')
+    for (let ms = 500; ms < busyMs; ms += 1 + random.below(2 * useMs)) {
+      const own = simulation.random(`use ${ms}`)
+      simulation.after(ms, () => {
+        this.#random = own
+        this.#use()
+      })
     }
-    for (let ms = 3_000; ms < BUSY_MS; ms += 300 + random.below(3_000)) {
-      this.mesh.simulation.after(ms, () => this.#hurt())
-    }
+  }
+
+  #look(): void {
+    const found = [
+      checkHolders(this),
+      checkLimits(this),
+      this.#beliefs.check(this),
+      this.#quorums.check(this),
+    ].flat()
+    if (this.history.wrong.length < WRONG_MAX) this.history.wrong.push(...found)
+    this.mesh.simulation.after(LOOK_MS, () => this.#look())
   }
 
   // ---- users ----
 
   #use(): void {
-    const node = this.#pick(this.mesh.nodes.filter(({ name }) => !this.#paused.has(name)))
+    if (this.#resting) return
+    const node = this.#pick(this.mesh.nodes.filter(({ name }) => this.#weather.isWell(name)))
     if (node === undefined) return
     const mine = this.#talkers.filter(({ pid }) => pid.node === node.name && this.#lives(node, pid))
     if (mine.length < 3) return this.#spawn(node, undefined)
@@ -105,15 +218,22 @@ class World implements Checked {
     const to = this.#pick(this.#talkers) as Talker
     const say = (command: Command): void => void node.send(from.pid, command)
     const dice = this.#random.below(100)
-    if (dice < 50) say({ do: 'say', to: to.pid, count: 1 + this.#random.below(12) })
-    else if (dice < 62) say({ do: 'watch', to: to.pid })
-    else if (dice < 66) say({ do: 'unwatch', to: to.pid })
-    else if (dice < 72) say({ do: 'tie', to: to.pid })
-    else if (dice < 75) say({ do: 'untie', to: to.pid })
-    else if (dice < 84) say({ do: 'ask', to, timeoutMs: 500 + this.#random.below(4_500) })
-    else if (dice < 88) say({ do: 'leave' })
-    else if (dice < 90) node.exit(from.pid, 'kill')
+    if (dice < 49) say({ do: 'say', to: to.pid, count: 1 + this.#random.below(12), bytes: this.#bytes() })
+    else if (dice < 61) say({ do: 'watch', to: to.pid })
+    else if (dice < 65) say({ do: 'unwatch', to: to.pid })
+    else if (dice < 71) say({ do: 'tie', to: to.pid })
+    else if (dice < 74) say({ do: 'untie', to: to.pid })
+    else if (dice < 83) say({ do: 'ask', to, timeoutMs: 500 + this.#random.below(4_500) })
+    else if (dice < 87) say({ do: 'leave' })
+    else if (dice < 89) node.exit(from.pid, 'kill')
+    else if (dice < 91) node.update({ meta: { load: `${this.#random.below(100)}` } })
     else this.#spawn(node, this.#pick(NAMES))
+  }
+
+  /** Most are small; some leave in parts, and some fill what waits for credit. */
+  #bytes(): number {
+    const dice = this.#random.below(100)
+    return dice < 85 ? 0 : dice < 97 ? this.#random.below(8_000) : this.#random.below(200_000)
   }
 
   #lives(node: Node, pid: Pid): boolean {
@@ -122,10 +242,10 @@ class World implements Checked {
 
   #spawn(node: Node, name: string | undefined): void {
     if (this.#talkers.length > TALKERS_MAX) this.#talkers.shift()
-    const on = this.#pick([undefined, 'ring', ...this.#names])
+    const on = this.#pick([undefined, 'ring', ...this.scheme.names])
     const restart = this.#pick(['permanent', 'temporary'] as const)
     const options = name === undefined ? {} : { name, on, restart }
-    const spawned = node.spawn(this.#def, name ?? null, options)
+    const spawned = node.spawn(this.def, name ?? null, options)
     // Refusals are answers; what they leave behind is checked at the end.
     spawned.then(
       ref => this.#spawned(ref),
@@ -134,153 +254,61 @@ class World implements Checked {
   }
 
   #spawned(ref: Talker): void {
-    const home = this.#homeOf(ref.pid)
-    if (home !== undefined) this.#talkers.push(ref)
-  }
-
-  #homeOf(pid: Pid): Node | undefined {
-    return this.mesh.nodes.find(node => node.name === pid.node && this.#lives(node, pid))
-  }
-
-  // ---- faults ----
-
-  #hurt(): void {
-    const [a, b] = this.#two()
-    const dice = this.#random.below(8)
-    if (dice === 0) this.#cut(a, b, 'cut')
-    else if (dice === 1) this.#cut(a, b, 'cutOneWay')
-    else if (dice === 2) this.#reset(a, b)
-    else if (dice === 3) this.#pause(a)
-    else if (dice === 4) this.#isolate(a)
-    else if (dice === 5) this.#fell(a, 'crash')
-    else this.#fell(a, 'kill')
-  }
-
-  #cut(a: string, b: string, how: 'cut' | 'cutOneWay'): void {
-    this.#fault(how, a, b)
-    this.mesh.network[how](a, b)
-    this.#after(200 + this.#random.below(9_000), () => {
-      this.#fault('heal', a, b)
-      this.mesh.network.heal(a, b)
-    })
-  }
-
-  #isolate(a: string): void {
-    const others = this.#names.filter(name => name !== a)
-    this.#fault('isolate', ...this.#names)
-    this.mesh.network.partition([a], others)
-    this.#after(200 + this.#random.below(12_000), () => {
-      this.#fault('heal', ...this.#names)
-      for (const other of others) this.mesh.network.heal(a, other)
-    })
-  }
-
-  #reset(a: string, b: string): void {
-    this.#fault('reset', a, b)
-    this.mesh.network.reset(a, b)
-  }
-
-  #pause(name: string): void {
-    if (this.#down.has(name) || this.#paused.has(name)) return
-    this.#fault('pause', name)
-    this.#paused.add(name)
-    this.mesh.pause(name)
-    this.#after(100 + this.#random.below(8_000), () => this.#resume(name))
-  }
-
-  #resume(name: string): void {
-    if (!this.#paused.delete(name)) return
-    this.#fault('resume', name)
-    this.mesh.resume(name)
-  }
-
-  #fell(name: string, how: 'kill' | 'crash'): void {
-    if (this.#down.size > 0 || this.#paused.has(name)) return
-    this.#fault(how, name)
-    this.#down.add(name)
-    this.mesh[how](name)
-    this.#after(50 + this.#random.below(6_000), () => this.#boot(name))
-  }
-
-  #boot(name: string): void {
-    if (this.mesh.nodes.some(node => node.name === name)) return
-    this.#down.delete(name)
-    this.#fault('boot', name)
-    for (const peer of this.#names) this.history.sessions.delete(`${name} ${peer}`)
-    // Refused while the cluster still takes its last life for alive: then it tries again, as a service manager would.
-    this.mesh.boot(name).then(
-      () => {},
-      error => this.#again(name, error),
-    )
-  }
-
-  #again(name: string, error: unknown): void {
-    this.mesh.log.record(
-      this.mesh.simulation.nowMs,
-      name,
-      'refused',
-      (error as { code?: string }).code ?? `${error}`,
-    )
-    this.mesh.kill(name)
-    this.mesh.simulation.after(1_000, () => this.#boot(name))
-  }
-
-  /** Sessions as the nodes themselves took them down, from their first moment on. */
-  #note(atMs: number, node: string, kind: string, ids: string): void {
-    if (kind !== 'nodeup' && kind !== 'nodedown') return
-    const [peer, creation] = ids.split(' ') as [string, string]
-    this.history
-      .sessionsOf(node, peer)
-      .push({ kind: kind === 'nodeup' ? 'up' : 'down', atMs, creation: Number(creation) })
-  }
-
-  #after(ms: number, fn: () => void): void {
-    this.mesh.simulation.after(ms, () => {
-      if (!this.#resting) fn()
-    })
-  }
-
-  #rest(): void {
-    this.#resting = true
-    this.mesh.network.heal()
-    for (const name of [...this.#paused].sort()) this.#resume(name)
-    for (const name of [...this.#down].sort()) this.#boot(name)
-    this.#fault('rest', ...this.#names)
-  }
-
-  #fault(kind: string, ...nodes: string[]): void {
-    this.history.faults.push({ kind, atMs: this.mesh.simulation.nowMs, nodes })
-    this.mesh.log.record(this.mesh.simulation.nowMs, '', `fault ${kind}`, nodes.join(' '))
-  }
-
-  #two(): [string, string] {
-    const first = this.#random.below(this.#names.length)
-    const second = (first + 1 + this.#random.below(this.#names.length - 1)) % this.#names.length
-    return [this.#names[first] as string, this.#names[second] as string]
+    if (this.mesh.nodes.some(node => node.name === ref.pid.node && this.#lives(node, ref.pid)))
+      this.#talkers.push(ref)
   }
 
   #pick<T>(from: readonly T[]): T | undefined {
-    return from[this.#random.below(from.length)]
+    return pick(this.#random, from)
+  }
+
+  /** What the nodes themselves took down, from their first moment on. */
+  note(atMs: number, node: string, kind: string, ids: string): void {
+    if (kind === 'nodeup' || kind === 'nodedown') {
+      const [peer, creation] = ids.split(' ') as [string, string]
+      this.history
+        .sessionsOf(node, peer)
+        .push({ kind: kind === 'nodeup' ? 'up' : 'down', atMs, creation: Number(creation) })
+    } else if (kind === 'member:down' || kind === 'member:suspect') {
+      const [about, , , reason] = ids.split(' ') as [string, string, string, string]
+      this.history.verdicts.push({
+        kind: kind === 'member:down' ? 'gave up' : 'suspected',
+        node,
+        about,
+        atMs,
+        reason,
+      })
+    } else if (kind === 'partitioned' || kind === 'quorate') {
+      this.history.wrong.push(...this.#quorums.told(this.history, node, kind, atMs))
+    } else if (kind === 'buggify' && ids === 'packet-lost') {
+      this.history.lossy = true
+    } else if (kind === 'buggify' && ids === 'session-cut') {
+      this.history.faults.push({ kind: ids, fromMs: atMs, toMs: atMs, ways: [], nodes: [node] })
+    }
   }
 }
 
+function pick<T>(random: SimRandom, from: readonly T[]): T {
+  return from[random.below(from.length)] as T
+}
+
 /** Runs the world of one seed and checks it. Never rejects. */
-export async function runSeed(seed: number): Promise<Outcome> {
-  const world = new World(seed)
+export async function runSeed(seed: number, options: RunOptions = {}): Promise<Outcome> {
+  const world = new World(seed, options)
   const { history, mesh } = world
+  const { onLine } = options
+  mesh.log.listener = (atMs, node, kind, ids) => {
+    world.note(atMs, node, kind, ids)
+    onLine?.(`${atMs} ${node} ${kind} ${ids}`)
+  }
   const violations: string[] = []
   const unhandled = (error: unknown): void => void violations.push(`I17: an unhandled rejection: ${error}`)
   process.on('unhandledRejection', unhandled)
   try {
     await world.run()
     violations.push(
-      ...[checkViews, checkMessages, checkSignals, checkNames, checkBounds].flatMap(check => check(world)),
+      ...(world.scheme.mode === 'safety' ? await checkedAmid(world) : await checkedAtRest(world)),
     )
-    await world.end()
-    violations.push(...checkEmpty(world))
-    await mesh.stop()
-    await mesh.advance(LAST_WORDS_MS)
-    violations.push(...checkStopped(world))
   } catch (error) {
     const { message, cause, stack } = error as Error
     violations.push(
@@ -296,4 +324,24 @@ export async function runSeed(seed: number): Promise<Outcome> {
     events: mesh.log.count,
     tail: mesh.log.tail(TAIL_LINES),
   }
+}
+
+async function checkedAmid(world: World): Promise<string[]> {
+  const wrong = [...checkMessages(world, false), ...checkSignals(world, false)]
+  await world.stopAmid()
+  return [...wrong, ...checkStopped(world, world.scheme.names)]
+}
+
+async function checkedAtRest(world: World): Promise<string[]> {
+  const { mesh } = world
+  const wrong: string[] = []
+  await world.rest()
+  for (const check of [checkViews, checkMessages, checkSignals, checkNames, checkBounds])
+    wrong.push(...check(world))
+  wrong.push(...(await checkLiveness(world, world.def)))
+  await world.end()
+  wrong.push(...checkEmpty(world))
+  await mesh.stop()
+  await mesh.advance(LAST_WORDS_MS)
+  return [...wrong, ...checkStopped(world, world.scheme.names)]
 }
