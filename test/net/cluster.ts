@@ -8,7 +8,7 @@
  * all else waits for the event, with a deadline that is there to end a hopeless run.
  */
 import { eventsOf, firstFired, firstSeen, type Life, laws } from './history.js'
-import { eventually, type Lab, netlab, now, pause, startWorker, type Worker } from './lab.js'
+import { eventually, type Lab, netlab, now, pause, type Step, startWorker, type Worker } from './lab.js'
 import type { Facts, Load } from './worker.js'
 
 const PORT = 7_400
@@ -55,6 +55,7 @@ export class Cluster {
   readonly #workers = new Map<string, Worker>()
   readonly #pids = new Map<string, string>()
   readonly #base = new Map<string, Facts>()
+  readonly #joining: Promise<unknown>[] = []
   readonly #begun = now()
 
   private constructor(lab: Lab, load: Load) {
@@ -145,6 +146,37 @@ export class Cluster {
   async restart(name: string): Promise<void> {
     await this.#fork(name)
     await this.join(name)
+  }
+
+  /** Marks what a step of random faults is about to do. */
+  before({ op, node }: Step): void {
+    if ((op === 'kill' || op === 'crash') && node !== undefined) this.life(node).ended = 'killed'
+  }
+
+  /** Its next life, which joins when it can: nobody waits for that before `joined`. */
+  async comeBack(name: string): Promise<void> {
+    await this.#fork(name)
+    const life = this.life(name)
+    const joined = this.join(name)
+      .then(() => this.ask(name, 'claim', { on: true }))
+      .catch(error => {
+        if (life.ended === undefined) this.expect(`${name} comes back`, false, String(error))
+      })
+    this.#joining.push(joined)
+  }
+
+  /** All who came back have joined; the names that all wanted are wanted no more, and nobody holds them. */
+  async unclaimed(): Promise<void> {
+    await Promise.all(this.#joining.splice(0))
+    await this.each('claim', { on: false })
+    const held = async (): Promise<string[]> =>
+      (await this.each<View>('view')).flatMap(({ names }) =>
+        names.filter(line => line.startsWith('contested-')),
+      )
+    const left = await eventually('names are given back', SETTLE_MS, held, lines => lines.length === 0).catch(
+      held,
+    )
+    this.same('no name is left to somebody who has gone', left, [])
   }
 
   async end(): Promise<void> {

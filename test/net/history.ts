@@ -138,13 +138,17 @@ function groundless(
   reason: string,
 ): string[] {
   const downAt = life.entries.find(entry => entry.type === 'down' && entry.id === watch.id)?.at ?? 0
-  const dead = lives.some(other => other.node === watch.peer && other.ended !== undefined)
+  const alive = lives.some(
+    other =>
+      other.ended === undefined &&
+      eventsOf(other, 'started', watch.peer).some(({ why }) => why === watch.pid),
+  )
   if (reason === 'noconnection') {
     return sessionChanged(life, watch.peer, watch.at, downAt)
       ? []
       : ['fired with noconnection within a session']
   }
-  return dead ? [] : [`fired with ${reason} though the process lives`]
+  return alive ? [`fired with ${reason} though the process lives`] : []
 }
 
 /** `nodedown` only after `nodeup`, `member:down` or `member:left` only after `member:up`, and so on, for each peer. */

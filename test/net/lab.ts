@@ -44,15 +44,15 @@ export interface Lab {
 
 export interface Step {
   readonly at: number
-  readonly doneAt?: number
   readonly op: string
+  readonly node?: string
 }
 interface Nemesis {
   nemesis(options: { seed: number; nodes: readonly string[]; durationMs: number }): Step[]
   play(
     lab: Lab,
     plan: Step[],
-    options: { restart: (name: string) => Promise<void>; log: (step: Step) => void },
+    options: { restart: (name: string) => Promise<void>; before: (step: Step) => void },
   ): Promise<Step[]>
 }
 
@@ -64,7 +64,7 @@ const load = (file: string): Promise<unknown> => import(pathToFileURL(join(root(
 export const netlab = (): Promise<Netlab> => load('lab.mjs') as Promise<Netlab>
 export const randomFaults = (): Promise<Nemesis> => load('nemesis.mjs') as Promise<Nemesis>
 
-const ASK_TIMEOUT_MS = 60_000
+const ASK_TIMEOUT_MS = 120_000
 
 /** A program on a node of the lab, which answers questions and tells its history. */
 export interface Worker {

@@ -99,6 +99,8 @@ const holder = defineActor('holder', { init: () => ({}) })
 const CALL_TIMEOUT_MS = 5_000
 const LOOK_AGAIN_MS = 100
 const CLAIMED = ['contested-1', 'contested-2', 'contested-3']
+/** Why a name cannot be had now, and perhaps later. */
+const AGAIN = ['ERR_UNAVAILABLE', 'ERR_ALREADY_STARTED', 'ERR_TIMEOUT', 'ERR_START']
 const LATENCIES_MAX = 100_000
 
 let node: Node | undefined
@@ -219,6 +221,18 @@ function record(of: Node): void {
   of.on('process:overrun', ({ name, ms }) => event('process:overrun', name ?? '', `${ms}`))
 }
 
+/** Again and again: its last life may still hold the name, or a cut keep it from those who would grant it. */
+async function spawnSink(of: Node): Promise<ActorRef<typeof sink>> {
+  for (;;) {
+    try {
+      return await of.spawn(sink, undefined, { name: `sink-${of.name}` })
+    } catch (error) {
+      if (!(error instanceof TroupeError) || !AGAIN.includes(error.code)) throw error
+      await new Promise(resolve => setTimeout(resolve, LOOK_AGAIN_MS))
+    }
+  }
+}
+
 const ops = {
   async start({
     name,
@@ -250,7 +264,8 @@ const ops = {
     for (const { name: peer } of node.members().members) {
       if (peer !== name) tell({ type: 'event', at: now(), event: 'member:up', peer, why: 'at the start' })
     }
-    const ref = await node.spawn(sink, undefined, { name: `sink-${name}`, timeoutMs: 30_000 })
+    const ref = await spawnSink(node)
+    tell({ type: 'event', at: now(), event: 'started', peer: name, why: String(ref.pid) })
     for (const peer of peers) {
       node.run(self => stream(self, peer, load.streamEveryMs))
       node.run(self => watch(self, peer))

@@ -91,10 +91,11 @@ export function nemesis({
 
 /**
  * Carries a plan out. `restart(name)` is to start the node's program again
- * after a kill or crash. Resolves, all healed, to the steps with the time (ms)
- * at which each was really done.
+ * after a kill or crash; `before(step)` is told of each step that is about to be
+ * done, `log(step)` of each that was. Resolves, all healed, to the steps with the
+ * time (ms) at which each was really done.
  */
-export async function play(lab, plan, { restart, log = () => {}, signal } = {}) {
+export async function play(lab, plan, { restart, before = () => {}, log = () => {}, signal } = {}) {
   const started = performance.now()
   const done = []
   const cuts = new Map() // several faults may cut the same pair: count them
@@ -117,6 +118,7 @@ export async function play(lab, plan, { restart, log = () => {}, signal } = {}) 
     const rest = step.at - (performance.now() - started)
     if (rest > 0) await new Promise(resolve => setTimeout(resolve, rest))
     if (signal?.aborted) break
+    before(step)
     switch (step.op) {
       case 'cut':
       case 'uncut': {
