@@ -439,6 +439,20 @@ t.test(
   },
 )
 
+t.test('a window goes below what it began with while answers are late, and holds a frame still', async t => {
+  const window = new Window(1_000, 4_000, 300)
+  let takenBytes = 0
+  const taken = (answerMs: number): number => {
+    const bytes = window.permittedBytes - takenBytes
+    if (!window.take(bytes)) throw new Error('permitted and then not')
+    takenBytes += bytes
+    return window.grant(0, 0, answerMs)! - takenBytes
+  }
+  t.strictSame([1_000, 1_001, 1_001, 1_001].map(taken), [1_000, 500, 300, 300])
+  t.equal(taken(1_000), 1_000, 'in time again: as it began')
+  t.equal(new Window(1_000, 1_000, 5_000).permittedBytes, 1_000, 'a frame may be larger than all of it')
+})
+
 t.test(
   'what a writer handed over stays as it was until the system has it, then its place is used again',
   async t => {

@@ -338,14 +338,21 @@ export class Lanes {
 const WINDOW_MS = 4
 /** One that lasts this many times as long is larger than it need be. */
 const TOO_LONG = 8
+/** An answer that takes so long waits behind bytes of this window: silence ends a session after a few times as much. */
+const LATE_MS = 1_000
 
 /**
  * The receiving half: how far the other side may go. The window doubles while it is taken too fast and halves when it
  * is not needed, so that a bulk transfer gets megabytes, and a stream of small messages, which cost far more a byte,
  * never more than a few milliseconds of work. Measured: windows of 4 MiB for messages of 64 bytes let 40,000 of them
  * gather in front of the mailboxes, whose survival of the garbage collector cost a third of the rate.
+ *
+ * What was permitted may lie in the queue of a slow link, ahead of heartbeats and of the acknowledgements that the other
+ * direction waits for. So while answers are late the window goes below what it began with, to where it just holds a
+ * frame. Measured: at 256 kbit/s 256 KiB are 8 s of queue, and a session lost while 10 MB were under way.
  */
 export class Window {
+  readonly #least: number
   readonly #min: number
   readonly #max: number
   #windowBytes: number
@@ -355,7 +362,8 @@ export class Window {
   #sinceMs = Number.NEGATIVE_INFINITY
   #sinceBytes = 0
 
-  constructor(windowBytes: number, windowBytesMax: number) {
+  constructor(windowBytes: number, windowBytesMax: number, frameBytesMax = windowBytes) {
+    this.#least = Math.min(windowBytes, frameBytesMax)
     this.#min = windowBytes
     this.#max = windowBytesMax
     this.#windowBytes = windowBytes
@@ -373,11 +381,12 @@ export class Window {
     return this.#permittedBytes - this.#takenBytes <= 0.75 * this.#windowBytes
   }
 
-  /** The new total to announce, when that is due. */
-  grant(nowMs: number, roundTripMs: number): number | undefined {
+  /** The new total to announce, when that is due. `roundTripMs` is the shortest seen, `answerMs` what one takes now. */
+  grant(nowMs: number, roundTripMs: number, answerMs = 0): number | undefined {
     if (!this.due) return undefined
     if (this.#takenBytes - this.#sinceBytes >= this.#windowBytes) {
-      this.#fit(nowMs - this.#sinceMs, WINDOW_MS + 2 * roundTripMs)
+      if (answerMs > LATE_MS) this.#windowBytes = Math.max(Math.ceil(this.#windowBytes / 2), this.#least)
+      else this.#fit(nowMs - this.#sinceMs, WINDOW_MS + 2 * roundTripMs)
       this.#sinceMs = nowMs
       this.#sinceBytes = this.#takenBytes
     }
@@ -387,7 +396,8 @@ export class Window {
 
   #fit(tookMs: number, wantedMs: number): void {
     if (tookMs < wantedMs) this.#windowBytes = Math.min(2 * this.#windowBytes, this.#max)
-    else if (tookMs > TOO_LONG * wantedMs) this.#windowBytes = Math.max(this.#windowBytes / 2, this.#min)
+    else if (tookMs > TOO_LONG * wantedMs) this.#windowBytes /= 2
+    this.#windowBytes = Math.max(this.#windowBytes, this.#min)
   }
 
   get permittedBytes(): number {

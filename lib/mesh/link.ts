@@ -78,6 +78,8 @@ export class Link implements Session {
   #crediting = false
   /** The shortest seen, of a heartbeat and its answer. */
   #roundTripMs = 0
+  /** The last one. */
+  #answerMs = 0
   /** When the heartbeats were sent that are not answered yet, the oldest first. */
   readonly #heartbeats: number[] = []
   #drained: (() => void)[] = []
@@ -104,7 +106,8 @@ export class Link implements Session {
     this.#reader = reader
     reader.frameBytesMax = edge.limits.frameBytesMax
     this.#reassembly = new Reassembly(edge.limits.messageBytesMax)
-    this.#window = new Window(edge.limits.creditBytes, Math.max(WINDOW_BYTES_MAX, edge.limits.creditBytes))
+    const { creditBytes, frameBytesMax } = edge.limits
+    this.#window = new Window(creditBytes, Math.max(WINDOW_BYTES_MAX, creditBytes), frameBytesMax)
   }
 
   get open(): boolean {
@@ -294,6 +297,7 @@ export class Link implements Session {
   #measured(sentMs: number | undefined): void {
     if (sentMs === undefined) return // of a heartbeat that was never sent
     const ms = this.heardMs - sentMs
+    this.#answerMs = ms
     if (this.#roundTripMs === 0 || ms < this.#roundTripMs) this.#roundTripMs = ms
   }
 
@@ -308,7 +312,8 @@ export class Link implements Session {
   readonly #credit = (): void => {
     this.#crediting = false
     if (!this.#open) return
-    const bytes = this.#window.grant(this.heardMs, this.#roundTripMs)
+    const waitedMs = this.heardMs - (this.#heartbeats[0] ?? this.heardMs)
+    const bytes = this.#window.grant(this.heardMs, this.#roundTripMs, Math.max(this.#answerMs, waitedMs))
     const slotBytes = this.#slotWindow.grant(this.heardMs, 0)
     if (bytes === undefined && slotBytes === undefined) return
     const body = new FieldWriter()
