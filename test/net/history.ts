@@ -60,8 +60,8 @@ const TOLD_MS = 1_500
 const CALL_TIMEOUT_MS = 5_000
 /** Beyond its timeout, for a loop that was late; a node that was paused is later still. */
 const CALL_LATE_MS = 3_000
-/** Ends that a call may have when its callee, or the way to it, went. */
-const FAILURES = ['ERR_TIMEOUT', 'ERR_NOCONNECTION', 'ERR_NOPROC', 'ERR_EXIT', 'ERR_BUSY', 'ERR_STOPPED']
+/** Ends that a call may have when its callee, the way to it, or, in a node that stops, its caller went. */
+const FAILURES = ['ERR_TIMEOUT', 'ERR_NOCONNECTION', 'ERR_NOPROC', 'ERR_EXIT', 'ERR_BUSY', 'ERR_DEAD']
 
 export type Event = Extract<Entry, { type: 'event' }>
 

@@ -3,7 +3,6 @@
  * `{ entry }` for every line of its history. It holds a named sink; for each other sink it streams numbered messages
  * to it, watches it and calls it, and takes all that up again when the other comes back.
  */
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import {
   type ActorRef,
   createNode,
@@ -41,8 +40,6 @@ export interface Facts {
   readonly rssMiB: number
   readonly heapMiB: number
   readonly sockets: number
-  /** The longest that the loop was held since the last time it was asked. */
-  readonly lagMs: number
   readonly calls: number
   readonly callP50Ms: number
   readonly callP99Ms: number
@@ -108,7 +105,6 @@ let quiet = false
 let claiming = false
 let watches = 0
 let latencies: number[] = []
-const delay = monitorEventLoopDelay({ resolution: 10 })
 
 const running = (): Node => {
   if (node === undefined) throw new Error('not started')
@@ -247,7 +243,6 @@ const ops = {
     peers: string[]
     load: Load
   }): Promise<string> {
-    delay.enable()
     node = await createNode({
       name,
       listen,
@@ -258,6 +253,7 @@ const ops = {
       logger: false,
     })
     record(node)
+    tell({ type: 'event', at: now(), event: 'created', peer: name, why: '' })
     // sessions that were there before anybody could listen
     for (const peer of node.nodes())
       tell({ type: 'event', at: now(), event: 'nodeup', peer, why: 'at the start' })
@@ -276,6 +272,11 @@ const ops = {
   /** Takes a name here; says which process has it. */
   async take({ name }: { name: string }): Promise<string> {
     return String((await running().spawn(holder, undefined, { name })).pid)
+  },
+  /** Ends who holds a name, if that is a process of this node. */
+  async give({ name }: { name: string }): Promise<void> {
+    const ref = running().whereis(name, holder)
+    if (ref?.pid.node === running().name) await ref.stop()
   },
   async view(): Promise<{ nodes: readonly string[]; members: string[]; names: string[] }> {
     const names = running().names()
@@ -303,14 +304,12 @@ const ops = {
       rssMiB: rss / 1_048_576,
       heapMiB: heapUsed / 1_048_576,
       sockets: process.getActiveResourcesInfo().filter(kind => kind.startsWith('TCP')).length,
-      lagMs: delay.max / 1e6,
       calls: sorted.length,
       callP50Ms: at(0.5),
       callP99Ms: at(0.99),
       counters: running().stats().counters,
     }
     latencies = []
-    delay.reset()
     return facts
   },
   async history(): Promise<void> {},
