@@ -120,11 +120,11 @@ export class Cluster {
   }
 
   /** The node in the program; it knows all others as seeds. */
-  async join(name: string): Promise<void> {
+  async join(name: string, withinMs = 2 * SETTLE_MS): Promise<void> {
     const addressOf = (node: string): string => `${this.lab.address(node)}:${PORT}`
     const peers = this.others(name)
     const args = { name, listen: addressOf(name), seeds: peers.map(addressOf), peers, load: this.#load }
-    this.#pids.set(name, await this.ask(name, 'start', args))
+    this.#pids.set(name, await this.ask(name, 'start', args, withinMs))
   }
 
   async kill(name: string): Promise<void> {
@@ -283,6 +283,23 @@ export class Cluster {
   }
 
   // ---- waiting ----
+
+  /** Each has a session with each, by their own word: looked at while they may be asked nothing else. */
+  async meshed(since: number): Promise<number> {
+    const open = (name: string): number =>
+      this.others(name).filter(peer => {
+        const life = this.life(name)
+        return eventsOf(life, 'nodeup', peer).length > eventsOf(life, 'nodedown', peer).length
+      }).length
+    const all = this.names.length - 1
+    await eventually(
+      'each has a session with each',
+      3 * SETTLE_MS,
+      () => this.names.map(open),
+      counts => counts.every(count => count === all),
+    )
+    return now() - since
+  }
 
   /** Everyone has a session with everyone, and all list the same names, each sink with its process. The ms it took. */
   async whole(when: string, since = now(), withinMs = SETTLE_MS): Promise<number> {
