@@ -717,7 +717,11 @@ t.test('a cluster grows to its quorum: first refused, then told, and then it act
   const told: Told[] = []
   listenTo(a, told)
   await mesh.advance(60_000)
-  t.match(a.health(), { ready: true, quorum: { quorate: false, counted: 1, needed: 2 } })
+  t.match(a.health(), {
+    ready: false,
+    reasons: [{ why: 'quorum', counted: 1, needed: 2 }],
+    quorum: { quorate: false },
+  })
   t.strictSame([told, warnings.filter(line => line.includes('partitionPolicy')).length], [[], 1])
   await t.rejects(mesh.run(a.spawn(counter, 0, { name: 'x' })), { code: 'ERR_NO_QUORUM' })
   await mesh.run(mesh.boot('b'))

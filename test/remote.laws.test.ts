@@ -106,6 +106,10 @@ function makeNode(
   const remote = createRemote({
     ...{ runtime: world.runtime, ids, codec, limits: all, local: table.local },
     spawner: { spawn: order => start(order) },
+    procedures: {
+      run: () => born().pid,
+      abort: (from, pid) => table.local.exitFrom(from, pid.serial, 'abort'),
+    },
   })
   table.remote = remote
   const born = (trapping = true): Probe => {
@@ -799,13 +803,16 @@ function makeScene() {
   other.run()
   at.b.table.names.register('it', q)
   const abort = new AbortController()
-  return { ...at, p, q, far, abort }
+  return { ...at, p, q, far, abort, withdraw: (): void => {} }
 }
 type Scene = ReturnType<typeof makeScene>
 
 const linkThem = (s: Scene) => s.a.table.link(s.p, s.q.pid)
 const watch = (s: Scene) => void s.a.actors.monitor(s.p, s.q.pid, undefined)
 const call = (s: Scene) => s.a.remote.request(s.q.pid, new Asked('get', 0, s.p.pid))
+const askProcedure = (s: Scene): void => {
+  s.withdraw = s.a.remote.callProcedure('b' as NodeId, new Asked('sum', [1], s.p.pid))
+}
 const failure = new TroupeError('ERR_EXIT', 'no', { reason: 1 })
 const spawnChild = (s: Scene): void => {
   const options = { link: true, monitor: s.a.ids.newRef(), signal: s.abort.signal }
@@ -842,6 +849,8 @@ const SENDS: readonly [
   [FrameType.named, 'ab', s => void s.a.remote.cast(s.p.pid, IT, 'reset', 1)],
   [FrameType.named, 'ab', s => s.a.remote.request(IT, new Asked('get', 0, s.p.pid))],
   [FrameType.named, 'ab', s => void s.a.actors.monitor(s.p, IT, undefined)],
+  [FrameType.procedure, 'ab', askProcedure],
+  [FrameType.procedureAbort, 'ab', s => s.withdraw(), askProcedure],
   [FrameType.toMany, 'ab', s => void s.a.remote.sendToMany(s.p.pid, [s.q.pid, s.q.pid], { a: 1 })],
 ]
 

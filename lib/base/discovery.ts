@@ -5,12 +5,12 @@ import { show } from './errors.js'
 import { DISCOVERY_SOURCES_MAX } from './limits.js'
 import { arrayOf, type Check, checkOptions, expect, isFunction, isInteger, isMs } from './options.js'
 
-interface Timed {
+export interface Timed {
   /** How often it is asked again, in ms, jittered by a quarter. Default 10 000, at least 100. */
   readonly everyMs?: number | undefined
 }
 
-interface Dns extends Timed {
+export interface Dns extends Timed {
   /** DNS servers to ask, `ip` or `ip:port`. Default: those of the system, by its own rules. */
   readonly servers?: readonly string[] | undefined
 }

@@ -271,7 +271,7 @@ class FullMesh implements Mesh {
   }
 
   stats(): Readonly<Record<string, number>> {
-    const { queuedBytes, refused } = this.#sessions.stats()
+    const { queuedBytes, refused, sentBytes } = this.#sessions.stats()
     const counters = this.#ground.notes.stats()
     const swim = Object.entries(this.#swim.stats()).map(([key, value]) => [`swim.${key}`, value])
     return {
@@ -285,6 +285,7 @@ class FullMesh implements Mesh {
       discovered: this.#dials.listed,
       queuedBytes,
       refusedFull: refused + (counters['refusedFull'] ?? 0),
+      sentBytes: sentBytes + (counters['sentBytes'] ?? 0),
     }
   }
 

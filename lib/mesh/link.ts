@@ -118,6 +118,10 @@ export class Link implements Session {
     return this.#lanes.queuedBytes
   }
 
+  get sentBytes(): number {
+    return this.#writer.sentBytes
+  }
+
   get refused(): number {
     return this.#lanes.refused
   }

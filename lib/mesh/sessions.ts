@@ -142,14 +142,14 @@ export class Sessions {
     for (const link of links) link.goodbye()
   }
 
-  stats(): { readonly queuedBytes: number; readonly refused: number } {
-    let queuedBytes = 0
-    let refused = 0
+  stats(): { readonly queuedBytes: number; readonly refused: number; readonly sentBytes: number } {
+    const stats = { queuedBytes: 0, refused: 0, sentBytes: 0 }
     for (const link of this.#all()) {
-      queuedBytes += link.queuedBytes
-      refused += link.refused
+      stats.queuedBytes += link.queuedBytes
+      stats.refused += link.refused
+      stats.sentBytes += link.sentBytes
     }
-    return { queuedBytes, refused }
+    return stats
   }
 
   #all(): readonly Link[] {
@@ -172,6 +172,7 @@ export class Sessions {
     const { notes } = this.#ground
     notes.count(`sessionsClosed.${reason}`)
     notes.count('refusedFull', link.refused)
+    notes.count('sentBytes', link.sentBytes)
     const failed = reason === 'protocol' || reason === 'overloaded'
     if (failed || (reason === 'disconnect' && why !== ASKED && !this.#stopped))
       notes.warn(`session with ${link.peer} ended: ${why}`)

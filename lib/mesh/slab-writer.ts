@@ -32,6 +32,8 @@ export class SlabWriter {
   #at = 0
   #ready: Buffer[] = []
   #readyBytes = 0
+  /** Handed over to the stream. */
+  sentBytes = 0
   #scheduled = false
   #accepts = true
   #blocked = false
@@ -99,6 +101,7 @@ export class SlabWriter {
     const ready = this.#ready
     if (ready.length === 0) return
     this.#ready = []
+    this.sentBytes += this.#readyBytes
     this.#readyBytes = 0
     this.#accepts = this.#stream.writeAll(ready)
     // All of it is with the operating system: the slab is free again, from its beginning.

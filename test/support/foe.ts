@@ -15,7 +15,12 @@ import type { Role } from '../../lib/mesh/mesh.js'
 import { encodeFrame, FrameType, HEADER_BYTES, readU32, WIRE_VERSION } from '../../lib/wire/frame.js'
 import { type Frame, FrameReader } from '../../lib/wire/frame-reader.js'
 
-export const CLUSTER = clusterOf('troupe', { slots: SLOTS, hash: HASH_VERSION, ring: RING_VERSION })
+export const CLUSTER = clusterOf('troupe', {
+  slots: SLOTS,
+  hash: HASH_VERSION,
+  ring: RING_VERSION,
+  partitionPolicy: 'diverge',
+})
 const FRAME_BYTES_MAX = 128 * 1_024
 const NO_ADDRESS = { host: '', port: 0 }
 
