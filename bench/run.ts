@@ -2,11 +2,12 @@
  * Runs the benches of the named rooms, all by default: JSON lines on standard output, a table at the end on standard
  * error. `--quick` is one pair of each: whether they work, not how fast.
  *
- *   npm run bench -- [local] [remote] [supervision] [name …] [--runs N] [--quick]
+ *   npm run bench -- [local] [remote] [supervision] [mesh] [name …] [--runs N] [--quick]
  */
 import { execFileSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { localBenches } from './local.js'
+import { meshBenches } from './mesh.js'
 import { remoteBenches } from './remote.js'
 import { supervisionBenches } from './supervision.js'
 import { type Bench, compare, type Result, type Spread } from './support.js'
@@ -16,6 +17,7 @@ const rooms: Readonly<Record<string, readonly Bench[]>> = {
   local: localBenches,
   remote: remoteBenches,
   supervision: supervisionBenches,
+  mesh: meshBenches,
 }
 
 const { values, positionals } = parseArgs({
@@ -42,15 +44,16 @@ function commitOf(): string {
 }
 
 function table(results: readonly Result[]): string {
-  const rows = results.map(({ name, unit, ours, theirs, ratio, cpuRatio }) => [
+  const rows = results.map(({ name, unit, ours, against, theirs, ratio, cpuRatio }) => [
     name,
     `${short(ours.median)} ${unit}`,
-    `${short(theirs.median)} ${unit}`,
-    span(ratio),
+    against,
+    theirs === undefined ? '' : `${short(theirs.median)} ${unit}`,
+    ratio === undefined ? '' : span(ratio),
     cpuRatio?.toFixed(2) ?? '',
   ])
-  const all = [['bench', 'troupe', 'bound', 'ratio (least to most)', 'of processor time'], ...rows]
-  const widths = [0, 1, 2, 3].map(column => Math.max(...all.map(row => (row[column] as string).length)))
+  const all = [['bench', 'troupe', 'against', '', 'ratio (least to most)', 'of processor time'], ...rows]
+  const widths = [0, 1, 2, 3, 4].map(column => Math.max(...all.map(row => (row[column] as string).length)))
   return all.map(row => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ')).join('\n')
 }
 

@@ -102,7 +102,8 @@ export interface Bench {
   readonly shown?: readonly string[] | undefined
   readonly params?: Readonly<Record<string, string | number>> | undefined
   readonly ours: Side
-  readonly theirs: Side
+  /** A name: that system is not on this machine. Undefined: there is nothing to compare with. */
+  readonly theirs: Side | string | undefined
 }
 
 export interface Spread {
@@ -116,8 +117,10 @@ export interface Result {
   readonly name: string
   readonly unit: string
   readonly ours: Spread
-  readonly theirs: Spread
-  readonly ratio: Spread
+  /** With whom it was compared, or would have been. */
+  readonly against: string
+  readonly theirs: Spread | undefined
+  readonly ratio: Spread | undefined
   /** Median of the pairs, where the benches of a room measure it. */
   readonly cpuRatio: number | undefined
 }
@@ -126,20 +129,14 @@ export interface Result {
 export async function compare(bench: Bench, runs: number, commit: string): Promise<Result> {
   const ours: Figures[] = []
   const theirs: Figures[] = []
+  const other = typeof bench.theirs === 'object' ? bench.theirs : undefined
   for (let i = 0; i < runs; i++) {
     ours.push(await runSide(bench.ours))
-    theirs.push(await runSide(bench.theirs))
+    if (other !== undefined) theirs.push(await runSide(other))
   }
   const figure = bench.figure ?? 'rate'
-  const result = {
-    name: bench.name,
-    unit: bench.unit,
-    ours: spread(ours.map(run => of(run, figure))),
-    theirs: spread(theirs.map(run => of(run, figure))),
-    ratio: spread(ours.map((run, i) => of(run, figure) / of(theirs[i] as Figures, figure))),
-    cpuRatio: ratios(bench, ours, theirs)['cpuRate'],
-  }
-  const line = (system: string, unit: string, measured: Spread, params: object): void =>
+  const own = spread(ours.map(run => of(run, figure)))
+  const line = (system: string, unit: string, measured: object, params: object): void =>
     console.log(
       JSON.stringify({
         bench: bench.name,
@@ -152,9 +149,22 @@ export async function compare(bench: Bench, runs: number, commit: string): Promi
         commit,
       }),
     )
-  line(bench.ours.system, bench.unit, result.ours, { ...bench.params, ...medians(bench, ours) })
-  line(bench.theirs.system, bench.unit, result.theirs, { ...bench.params, ...medians(bench, theirs) })
-  line(`${bench.ours.system}/${bench.theirs.system}`, 'ratio', result.ratio, {
+  line(bench.ours.system, bench.unit, own, { ...bench.params, ...medians(bench, ours) })
+  const alone = { name: bench.name, unit: bench.unit, ours: own, theirs: undefined, ratio: undefined }
+  if (other === undefined) {
+    const missing = bench.theirs as string | undefined
+    if (missing !== undefined) line(missing, bench.unit, { missing: true }, bench.params ?? {})
+    return { ...alone, against: missing === undefined ? '' : `${missing} is missing`, cpuRatio: undefined }
+  }
+  const result = {
+    ...alone,
+    against: other.system,
+    theirs: spread(theirs.map(run => of(run, figure))),
+    ratio: spread(ours.map((run, i) => of(run, figure) / of(theirs[i] as Figures, figure))),
+    cpuRatio: ratios(bench, ours, theirs)['cpuRate'],
+  }
+  line(other.system, bench.unit, result.theirs, { ...bench.params, ...medians(bench, theirs) })
+  line(`${bench.ours.system}/${other.system}`, 'ratio', result.ratio, {
     ...bench.params,
     ...ratios(bench, ours, theirs),
   })
