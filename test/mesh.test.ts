@@ -196,6 +196,66 @@ t.test('its own address among the seeds does no harm', async t => {
   t.strictSame([names(a.mesh), a.heard], [['a'], []])
 })
 
+t.test('a seed that left, or died, is dialled until it is back, under whatever name', async t => {
+  for (const [how, next] of [
+    ['stop', 'a'],
+    ['stop', 'z'],
+    ['kill', 'z'],
+  ] as const) {
+    const world = new World()
+    const [a, b] = await world.cluster('a', 'b')
+    if (how === 'stop') void a!.mesh.stop({ timeoutMs: 1_000 })
+    await world.sim.advance(how === 'stop' ? 1_500 : 0)
+    world.sim.kill('a')
+    await world.sim.advance(3_600_000)
+    t.strictSame(names(b!.mesh), ['b'])
+    const { dials = 0 } = b!.mesh.stats()
+    t.ok(dials < (how === 'stop' ? 200 : 1_200), `${dials} dials in an hour`)
+    const again = world.peer(next, [], {}, 'a')
+    await world.start(again)
+    await world.sim.advance(31_000)
+    const both = ['b', next].sort()
+    t.strictSame([names(again.mesh), names(b!.mesh)], [both, both], `${how}, and back as ${next}`)
+    t.equal(b!.mesh.sessions().length, 1)
+  }
+})
+
+t.test('whoever is found where a member was is taken in, and the member is still looked for', async t => {
+  const world = new World()
+  const [, b] = await world.cluster('a', 'b', 'c')
+  world.sim.kill('a')
+  world.sim.kill('c')
+  await world.sim.advance(60_000)
+  const d = world.peer('d', ['a'], {}, 'c')
+  await world.start(d)
+  await world.sim.advance(5_000)
+  t.strictSame([names(b!.mesh), names(d.mesh)].join(' '), 'b,d b,d')
+  void d.mesh.stop({ timeoutMs: 0 })
+  await world.sim.advance(1_000)
+  world.sim.kill('c')
+  await world.start(world.peer('c', [], {}, 'c'))
+  await world.sim.advance(5_000)
+  t.strictSame(names(b!.mesh), ['b', 'c'])
+})
+
+t.test('its own address is dialled once, whatever comes and goes', async t => {
+  const world = new World()
+  const a = world.peer('a', ['a', 'b'])
+  await world.start(a)
+  for (let life = 0; life < 3; life++) {
+    const b = world.peer('b')
+    await world.start(b)
+    await world.sim.advance(31_000)
+    t.strictSame(names(a.mesh), ['a', 'b'])
+    void b.mesh.stop({ timeoutMs: 0 })
+    await world.sim.advance(1_000)
+    world.sim.kill('b')
+  }
+  await world.sim.advance(600_000)
+  t.equal(a.mesh.stats()['dialTargets'], 1, 'only the other seed')
+  t.ok(a.mesh.stats()['dials']! < 80, `${a.mesh.stats()['dials']} dials`)
+})
+
 const refusals: readonly [string, Partial<MeshOptions>, RegExp][] = [
   ['another secret', { secret: 'another secret of enough, enough bytes' }, /the secrets differ/],
   ['no secret where there is one', { secret: undefined }, /one node has a secret and the other has none/],

@@ -4,6 +4,11 @@
  *   plan ─► transport ─► hello ─► challenge ─► proof ─► welcome ─► session
  *     ▲                    └──────── any failure ────────┘
  *     └── backed off ◄───────────────┘
+ *
+ * A target is done with when whom it stands for has a session, and not before. A seed stands for whoever answered there
+ * last: when that session ends, for whatever reason, the seed is dialled again, as it may be the only way back. Its own
+ * address is dialled once. Whoever proves the secret where a member used to be is taken in, and the member is looked for
+ * as before.
  */
 import { TroupeError } from '../base/errors.js'
 import type { NodeId } from '../base/ids.js'
@@ -64,6 +69,8 @@ export class Dials {
   /** What became of the last dial of each target, until one succeeds. */
   readonly #failures = new Map<string, string>()
   readonly #dialOf = new Map<Connection, Dial>()
+  /** Each seed, by its key, and who answered there last. */
+  readonly #seeds = new Map<string, { readonly target: Target; peer: NodeId | undefined }>()
   #joining: Joining | undefined
   #timer: Timer | undefined
   #stopped = false
@@ -129,8 +136,11 @@ export class Dials {
   join(joining: Joining, seeds: readonly Address[]): void {
     this.#joining = joining
     const nowMs = this.#ground.runtime.clock.now()
-    for (const address of seeds)
-      this.#plan.want({ key: seedKey(address), kind: 'seed', name: undefined, address }, nowMs)
+    for (const address of seeds) {
+      const target: Target = { key: seedKey(address), kind: 'seed', name: undefined, address }
+      this.#seeds.set(target.key, { target, peer: undefined })
+      this.#plan.want(target, nowMs)
+    }
     this.#due()
   }
 
@@ -150,6 +160,17 @@ export class Dials {
   /** It is a member with a session, or it left. */
   forget(name: NodeId): void {
     this.#plan.forgetNode(name)
+  }
+
+  /** The session with that peer ended. Counts as a failed dial, so that one which never lasts is not dialled without end. */
+  lost(peer: NodeId): void {
+    if (this.#stopped) return
+    for (const { target, peer: last } of this.#seeds.values()) {
+      if (last !== peer || this.#plan.has(target.key)) continue
+      this.#plan.want(target, this.#ground.runtime.clock.now())
+      this.#backOff(target)
+    }
+    this.#soon()
   }
 
   stop(): void {
@@ -269,7 +290,7 @@ export class Dials {
     this.#drop(dial)
     this.#backOff(target)
     if (target.name === undefined && this.#plan.has(target.key)) this.#failures.set(target.key, why)
-    this.#tried(target.key, dial.peer, !superseded)
+    this.#tried(target.key, target.name ?? dial.peer, !superseded)
     if (why === 'ECONNREFUSED' && target.name !== undefined) this.#owner.refused(target.name)
     this.#soon()
   }
@@ -292,15 +313,23 @@ export class Dials {
   /** We need it no more: there is a session, or a better dial. */
   #dropDone(dial: Dial): void {
     this.#drop(dial)
-    this.#forgetTarget(dial.target.key)
-    this.#tried(dial.target.key, dial.peer, false)
+    this.#settle(dial)
+  }
+
+  /** It did not fail; but a better dial still may, and it may have reached somebody else. */
+  #settle({ target, peer }: Dial): void {
+    const whom = target.name ?? peer
+    if (whom !== undefined && this.#sessions.get(whom) !== undefined) this.#forgetTarget(target.key)
+    else this.#backOff(target)
+    this.#tried(target.key, whom, false)
+    this.#soon()
   }
 
   #onChallenge(dial: Dial, connection: Connection, step: Step): void {
     if (step.tag !== 'challenged') return this.#stepFailed(dial, connection, step)
     const { peer, creation } = step
     const { self, creation: own } = this.#ground
-    const { key, name } = dial.target
+    const { key } = dial.target
     this.#found.reached(key, { peer, creation })
     if (peer === self && creation === own) {
       this.#drop(dial)
@@ -308,8 +337,9 @@ export class Dials {
       this.#tried(key, undefined, true)
       return
     }
-    if (name !== undefined && name !== peer) return this.#failed(dial, `${peer} answered`) // somebody else lives there now
     dial.peer = peer
+    const seed = this.#seeds.get(key)
+    if (seed !== undefined) seed.peer = peer
     this.#reached(key, peer)
     if (this.#sessions.get(peer)?.creation === creation) return this.#dropDone(dial)
     const other = this.#to(peer, dial)
@@ -325,9 +355,9 @@ export class Dials {
     dial.over = true
     this.#dials.delete(dial.target.key)
     this.#dialOf.delete(connection)
-    this.#forgetTarget(dial.target.key)
-    this.#owner.opened(connection, step.opened, dial.target.kind === 'introduced')
-    this.#tried(dial.target.key, dial.peer, false)
+    const { kind, name } = dial.target
+    this.#owner.opened(connection, step.opened, kind === 'introduced' && name === step.opened.peer)
+    this.#settle(dial)
   }
 
   #to(peer: NodeId, except: Dial | undefined): Dial | undefined {

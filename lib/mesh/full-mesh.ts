@@ -390,9 +390,10 @@ class FullMesh implements Mesh {
     if (record.state !== 'down' && this.#dials.wants(key)) this.#joining?.await(name)
   }
 
-  /** Who went without a goodbye is dialled, at once and for long. */
+  /** Who went without a goodbye is dialled, at once and for long; a seed that it was, in any case. */
   #lost(link: Link, reason: DownReason): void {
     const { peer } = link
+    this.#dials.lost(peer)
     this.#joining?.lost(peer)
     this.#gossip.lost(link, reason)
     const address = this.#swim.get(peer)?.address ?? link.record!.address
