@@ -361,7 +361,7 @@ export class ProcessTable {
     const fit = fits()
     if (!fit || (length >= CROWDED && (length & (length - 1)) === 0)) this.#hooks.crowded(process.pid, length)
     if (fit) return true
-    if (this.policy === 'drop-old') {
+    if (this.policy === 'drop-old' && bytes <= mailboxBytesMax) {
       while (!fits() && this.#dropOldest(process, box)) {}
       if (fits()) return true
     }
