@@ -762,6 +762,21 @@ t.test('undecoded bytes count against the mailbox until they are taken out, poli
   }
 })
 
+t.test('unlink and demonitor flush what a ref or pid names, whichever object it is', async t => {
+  const { actors, run } = world(t)
+  const gone = foreign(7)
+  const waiting = await run(async self => {
+    self.trapExit(true)
+    const ref = self.monitor(self.run(() => {}))
+    await turns()
+    actors.table.local.exitFrom(gone, self.self.serial, 'gone')
+    self.demonitor(new Ref(ref.node, ref.creation, ref.counter), { flush: true })
+    self.unlink(foreign(7), { flush: true })
+    return self.receive(() => true, { timeoutMs: 0 }).catch((error: TroupeError) => error.code)
+  })
+  t.equal(waiting, 'ERR_TIMEOUT')
+})
+
 t.test('a process function gives back the bytes of all that it takes', async t => {
   const { actors } = world(t, { limits: { ...LIMITS, mailboxBytesMax: 100 } })
   const taken: unknown[] = []

@@ -4,7 +4,7 @@
  * question: is that process, name or alias here, and if not, whose is it?
  */
 import { show, TroupeError } from '../base/errors.js'
-import { Pid, Ref, samePid } from '../base/ids.js'
+import { Pid, Ref, samePid, sameRef } from '../base/ids.js'
 import type { Check, WaitOptions } from '../base/options.js'
 import {
   checkOptions,
@@ -629,7 +629,7 @@ export class Actors {
 
   demonitor(owner: Process, ref: Ref, flush: boolean): boolean {
     const removed = this.table.monitors.remove(owner, ref)
-    if (flush && !removed) takeOut(owner, mail => mail instanceof DownSignal && mail.ref === ref)
+    if (flush && !removed) takeOut(owner, mail => mail instanceof DownSignal && sameRef(mail.ref, ref))
     return removed
   }
 
@@ -649,7 +649,7 @@ export class Actors {
 
   unlink(process: Process, pid: Pid, flush: boolean): void {
     this.table.unlink(process, pid)
-    if (flush) takeOut(process, mail => mail instanceof ExitSignal && mail.pid === pid)
+    if (flush) takeOut(process, mail => mail instanceof ExitSignal && samePid(mail.pid, pid))
   }
 
   timer(
