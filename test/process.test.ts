@@ -777,6 +777,62 @@ t.test('unlink and demonitor flush what a ref or pid names, whichever object it 
   t.equal(waiting, 'ERR_TIMEOUT')
 })
 
+t.test('what throws where nothing may is told, and costs nobody else their death or their turn', async t => {
+  const faults: unknown[] = []
+  const throwing = (what: string) => (pid: Pid) => {
+    if (pid.serial === ill.serial) throw new Error(what)
+  }
+  const { actors, run } = world(t, {
+    hooks: {
+      crash: () => {},
+      deadLetter: () => {},
+      died: throwing('died'),
+      crowded: throwing('crowded'),
+      slow: () => {},
+      fault: (pid, error) => {
+        faults.push([pid?.serial, (error as Error).message])
+        throw error
+      },
+    },
+  })
+  const { table } = actors
+  let ill = foreign(0)
+  const downs = await run(async self => {
+    ill = self.run(me => me.receive())
+    const [next, last] = [self.run(() => forever()), self.run(me => me.receive())]
+    const refs = [ill, next, last].map(pid => self.monitor(pid))
+    await turns()
+    const process = table.find(ill)!
+    process.leaving = () => {
+      throw new Error('leaving')
+    }
+    process.step = () => {
+      throw new Error('receive')
+    }
+    self.send(ill, 'x')
+    self.send(last, 'x')
+    await turns()
+    self.exit(next, 'next')
+    await turns()
+    const got: unknown[] = []
+    for (const ref of refs) {
+      const down = await self
+        .receive(mail => mail instanceof DownSignal && mail.ref === ref, { timeoutMs: 0 })
+        .catch(() => undefined)
+      got.push((down as DownSignal | undefined)?.reason)
+    }
+    return got
+  })
+  t.strictSame(downs, [new Error('receive'), 'next', 'normal'])
+  t.strictSame(faults, [
+    [ill.serial, 'receive'],
+    [ill.serial, 'died'],
+    [ill.serial, 'leaving'],
+  ])
+  t.equal(actors.stats()['process.faults'], 3)
+  t.equal(table.find(ill), undefined)
+})
+
 t.test('a process function gives back the bytes of all that it takes', async t => {
   const { actors } = world(t, { limits: { ...LIMITS, mailboxBytesMax: 100 } })
   const taken: unknown[] = []

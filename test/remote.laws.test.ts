@@ -96,7 +96,7 @@ function makeNode(
 ) {
   const all = { ...LIMITS, ...limits }
   const ids = new IdSpace(name as NodeId, creation, 10_000)
-  const quiet = { crash() {}, deadLetter() {}, died() {}, crowded() {}, slow() {} }
+  const quiet = { crash() {}, deadLetter() {}, died() {}, crowded() {}, slow() {}, fault() {} }
   const node = (): never => {
     throw new Error('no node around these processes')
   }

@@ -728,6 +728,7 @@ export class Actors {
       'process.deadLetters': table.counters.deadLetters,
       'process.mailRefused': table.counters.refused,
       'process.mailDropped': table.counters.dropped,
+      'process.faults': table.counters.faults,
       'process.names': table.names.size,
       'process.aliases': table.monitors.aliases,
       'process.timers': table.timers.size,

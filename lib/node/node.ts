@@ -185,6 +185,13 @@ class TroupeNode implements Node {
         told: record === undefined ? undefined : (pid, signal) => recordSignal(record, pid, signal),
         deadLetter: (to, message, why) => this.#deadLetter(to, message, why),
         crowded: (pid, messages) => this.#reports.crowded(pid, messages),
+        fault: (pid, error) => {
+          this.#reports.fault(pid, error)
+          if (runtime.simulated !== true) return
+          runtime.loop.later(() => {
+            throw error // a simulated run fails by it
+          })
+        },
         slow: (process, mail, ms) => {
           const overrun = this.#called(overrunOf(process, mail, ms))
           this.#reports.overrun(overrun)

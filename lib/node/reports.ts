@@ -81,6 +81,16 @@ export class Reports {
     })
   }
 
+  fault(pid: Pid | undefined, error: unknown): void {
+    const held = this.#limiter.admit('fault')
+    if (held === undefined) return
+    const where = pid === undefined ? 'its scheduler' : `process ${pid}`
+    this.#log.error(`a fault of troupe itself, at ${where}: ${reasonText(error)}${suffix(held)}`, {
+      pid,
+      error,
+    })
+  }
+
   /** A mailbox that has doubled again, or that is full. */
   crowded(pid: Pid, messages: number): void {
     const held = this.#limiter.admit(`crowded ${pid}`)

@@ -7,6 +7,7 @@
  *      dead → names free, belongings lost → timers gone → exits to links → downs to watchers → unanswered requests fail
  *  - `'kill'` is special only as a signal from outside; along a link it is a reason like any other.
  *  - Limits of a mailbox hold for messages. Signals (exit, down) always arrive.
+ *  - What throws where nothing may costs its own process at most: the next deaths and the next mail have their turn.
  *
  * What it does not do: log, restart, know what a process is for.
  */
@@ -56,6 +57,8 @@ export interface ProcessHooks {
   told?: ((pid: Pid, signal: Mail) => void) | undefined
   /** `process` held the event loop for `ms`, with this mail in hand, or `BEGINNING`. */
   slow(process: Process, mail: unknown, ms: number): void
+  /** A bug of this runtime: what ran for `pid` threw where nothing may, and everybody else goes on. */
+  fault(pid: Pid | undefined, error: unknown): void
 }
 
 export interface ProcessOptions {
@@ -73,6 +76,8 @@ export interface ProcessOptions {
   /** Wraps what runs a process's code; see `attribution`. */
   readonly within?: ((process: Process, fn: () => void) => void) | undefined
 }
+
+type DeathStep = (table: ProcessTable, process: Process, reason: ExitReason) => void
 
 /** From here on a mailbox is watched. */
 const CROWDED = 10_000
@@ -93,7 +98,7 @@ export class ProcessTable {
   /** Stands for code outside of processes: no process, but alive as long as the node, for those who monitor it. */
   outside: Pid | undefined = undefined
   readonly copyLocal: CopyLocal | undefined
-  readonly counters = { spawned: 0, deadLetters: 0, refused: 0, dropped: 0 }
+  readonly counters = { spawned: 0, deadLetters: 0, refused: 0, dropped: 0, faults: 0 }
   readonly #hooks: ProcessHooks
   readonly #processes = new ProcessIndex()
   readonly policy: MailboxPolicy
@@ -101,6 +106,23 @@ export class ProcessTable {
   readonly #watchFrom: number
   readonly #deaths = new RingQueue<{ readonly process: Process; readonly reason: ExitReason }>()
   #settling = false
+  static readonly #RELEASING: readonly DeathStep[] = [
+    (table, process, reason) => table.free(process, reason),
+    (table, process, reason) => table.#hooks.died(process.pid, reason),
+  ]
+  static readonly #SETTLING: readonly DeathStep[] = [(_table, process) => process.leaving()]
+  static readonly #UNTYING: readonly DeathStep[] = [
+    (table, process) => table.sendTimers.cancelAllAt(process),
+    (table, process) => table.monitors.dropAllOf(process),
+    (table, process, reason) => table.#breakLinks(process, reason),
+    (table, process, reason) => table.monitors.tellWatchersOf(process, reason),
+    (table, process) => table.calls.abandonAllOf(process),
+    (_table, process, reason) => process.ties?.debugged?.ended(reason),
+  ]
+  static readonly #ENDING: readonly DeathStep[] = [
+    (table, process, reason) => table.#emptyMailbox(process, reason),
+    (_table, process, reason) => process.ended(reason),
+  ]
 
   constructor(options: ProcessOptions) {
     const { runtime, ids, limits, hooks, copyLocal } = options
@@ -117,6 +139,10 @@ export class ProcessTable {
       countOnly: options.countOnly ?? false,
       overrunMs: options.overrunMs ?? Number.POSITIVE_INFINITY,
       slow: (process, mail, ms) => hooks.slow(process, mail, ms),
+      broke: (process, error) => {
+        this.#fault(process?.pid, error)
+        if (process !== undefined) this.die(process, error)
+      },
       within: options.within,
     })
     this.timers = new TimerHeap(clock)
@@ -302,8 +328,7 @@ export class ProcessTable {
     if (process.phase === Phase.dead) return
     process.phase = Phase.dead
     this.#processes.remove(process.pid.serial)
-    this.free(process, reason)
-    this.#hooks.died(process.pid, reason)
+    this.#each(ProcessTable.#RELEASING, process, reason)
     this.#deaths.push({ process, reason })
     if (this.#settling) return
     this.#settling = true
@@ -314,18 +339,30 @@ export class ProcessTable {
   }
 
   #settle(process: Process, reason: ExitReason): void {
-    process.leaving()
-    if (process.ties !== undefined) {
-      this.sendTimers.cancelAllAt(process)
-      this.monitors.dropAllOf(process)
-      this.#breakLinks(process, reason)
-      this.monitors.tellWatchersOf(process, reason)
-      this.calls.abandonAllOf(process)
-      process.ties.debugged?.ended(reason)
-    }
-    this.#emptyMailbox(process, reason)
-    process.ended(reason)
+    this.#each(ProcessTable.#SETTLING, process, reason)
+    if (process.ties !== undefined) this.#each(ProcessTable.#UNTYING, process, reason)
+    this.#each(ProcessTable.#ENDING, process, reason)
     process.ties = undefined
+  }
+
+  /** Each step, whatever becomes of the one before. */
+  #each(steps: readonly DeathStep[], process: Process, reason: ExitReason): void {
+    for (const step of steps) {
+      try {
+        step(this, process, reason)
+      } catch (error) {
+        this.#fault(process.pid, error)
+      }
+    }
+  }
+
+  #fault(pid: Pid | undefined, error: unknown): void {
+    this.counters.faults += 1
+    try {
+      this.#hooks.fault(pid, error)
+    } catch {
+      // Nobody is left to tell; it is counted.
+    }
   }
 
   #breakLinks(process: Process, reason: ExitReason): void {

@@ -35,6 +35,8 @@ export interface SchedulerOptions {
   readonly overrunMs: number
   /** `process` held the loop for `ms` with `mail`; see `BEGINNING`. */
   readonly slow: (process: Process, mail: unknown, ms: number) => void
+  /** What ran for `process` threw, which nothing of ours does. */
+  readonly broke: (process: Process | undefined, error: unknown) => void
   /** Wraps every slice; see attribution. */
   readonly within: ((process: Process, fn: () => void) => void) | undefined
 }
@@ -52,6 +54,7 @@ export class Scheduler {
   readonly #countOnly: boolean
   readonly #overrunMs: number
   readonly #slow: SchedulerOptions['slow']
+  readonly #broke: SchedulerOptions['broke']
   readonly #within: ((process: Process, fn: () => void) => void) | undefined
   #scheduled = false
   #inTurn = false
@@ -74,6 +77,7 @@ export class Scheduler {
     this.#countOnly = options.countOnly
     this.#overrunMs = options.countOnly ? Number.POSITIVE_INFINITY : options.overrunMs
     this.#slow = options.slow
+    this.#broke = options.broke
     this.#within = options.within
     if (options.within !== undefined) this.#special = this.#specialSlice
   }
@@ -118,21 +122,28 @@ export class Scheduler {
     if (!this.#inTurn) this.#beginTurn()
     else if (this.handled < this.#timedUntil) this.#timedMs = this.#clock.now()
     const queue = this.#queue
-    while (!queue.isEmpty) {
-      if (this.handled >= this.#checkAt && this.#spent()) {
-        this.#loop.later(this.#drainAfresh)
-        return
+    try {
+      while (!queue.isEmpty) {
+        if (this.handled >= this.#checkAt && this.#spent()) {
+          this.#loop.later(this.#drainAfresh)
+          return
+        }
+        const process = queue.shift() as Process
+        if (process.phase !== Phase.ready) continue
+        process.phase = Phase.running
+        this.running = process
+        if (this.#special === undefined) this.#slice(process)
+        else this.#special(process)
+        this.running = undefined
+        if (process.phase === Phase.running) this.#rest(process)
       }
-      const process = queue.shift() as Process
-      if (process.phase !== Phase.ready) continue
-      process.phase = Phase.running
-      this.running = process
-      if (this.#special === undefined) this.#slice(process)
-      else this.#special(process)
+      this.#scheduled = false
+    } catch (error) {
+      this.#loop.later(this.#drainAfresh) // who else is ready has its turn
+      const process = this.running
       this.running = undefined
-      if (process.phase === Phase.running) this.#rest(process)
+      this.#broke(process, error)
     }
-    this.#scheduled = false
   }
 
   readonly #drainAfresh = (): void => {

@@ -78,6 +78,10 @@ export function world(t: Test, options: Partial<ActorsOptions> & { limits?: Limi
       died: () => {},
       crowded: (_pid, messages) => void crowded.push(messages),
       slow: () => {},
+      fault: (_pid, error) =>
+        void setImmediate(() => {
+          throw error
+        }),
     },
     ...options,
   })
