@@ -877,6 +877,31 @@ t.test('a client is told the cluster, exchanges frames, and is no member', async
   t.strictSame(told, ['ended left'])
 })
 
+t.test('clients are bounded: one too many is told so, and takes the place of one that went', async t => {
+  const world = new World()
+  const a = world.peer('a', [], { limits: { ...LIMITS, clientsMax: 2 } })
+  await world.start(a)
+  const tool = world.sim.runtime('tool')
+  const clients: ClientSession[] = []
+  const failures: unknown[] = []
+  const dial = async (): Promise<void> => {
+    void dialClient(tool, at('a'), { secret: SECRET, frame: () => {} }).then(
+      client => void clients.push(client),
+      error => void failures.push(error),
+    )
+    await world.sim.advance(1_000)
+  }
+  for (let i = 0; i < 3; i++) await dial()
+  t.match(failures, [
+    { code: 'ERR_UNAVAILABLE', detail: { why: 'this node has 2 clients, as many as it may' } },
+  ])
+  t.match(a.mesh.stats(), { clients: 2, clientsRefused: 1 })
+  clients[0]!.close()
+  await world.sim.advance(100)
+  await dial()
+  t.strictSame([clients.length, failures.length, a.mesh.stats()['clients']], [3, 1, 2])
+})
+
 t.test('a client with a wrong secret is told so', async t => {
   const world = new World()
   await world.cluster('a')

@@ -69,7 +69,7 @@ export interface Limits {
   readonly membersMax: number
   /** Addresses that discovery gives a node to dial. More: the first are taken, in order, the same on every node. */
   readonly discoveredMax: number
-  /** Clients (command lines, tools) with open requests. Full: further ones are answered `ERR_BUSY`. */
+  /** Sessions with clients (command lines, tools). Full: further ones are refused in the handshake. */
   readonly clientsMax: number
   /** Open requests of one client. Full: answered `ERR_BUSY`. */
   readonly clientRequestsMax: number

@@ -102,7 +102,7 @@ export class Greeters {
   #answer(greeter: Greeter, step: Step): void {
     if (step.tag === 'send') greeter.connection.say(FrameType.challenge, step.body)
     else if (step.tag === 'refuse') this.#refuse(greeter, step.refused)
-    else if (step.tag === 'proved' && step.role === 'client') this.#welcome(greeter, 1, false)
+    else if (step.tag === 'proved' && step.role === 'client') this.#serve(greeter)
     else if (step.tag === 'proved') this.#admit(greeter, step)
   }
 
@@ -114,6 +114,14 @@ export class Greeters {
     }
     this.forget(greeter.connection)
     greeter.connection.refuse(refused)
+  }
+
+  #serve(greeter: Greeter): void {
+    const { limits, notes } = this.#ground
+    if (this.#sessions.clients < limits.clientsMax) return this.#welcome(greeter, 1, false)
+    notes.count('clientsRefused')
+    const why = `this node has ${limits.clientsMax} clients, as many as it may`
+    this.#refuse(greeter, { code: Refusal.unavailable, why })
   }
 
   #admit(greeter: Greeter, proved: Proved): void {

@@ -37,7 +37,7 @@ export interface ClientRequestsOptions {
   readonly node: Node
   readonly codec: Codec
   readonly ids: IdSpace
-  readonly limits: Pick<Limits, 'clientsMax' | 'clientRequestsMax'>
+  readonly limits: Pick<Limits, 'clientRequestsMax'>
   /** What this node hosts. */
   readonly hosted: ReadonlyMap<string, AnyActor>
   /** A ref to that process, whatever its definition. */
@@ -94,9 +94,9 @@ export class ClientRequests implements MeshListener {
       return
     }
     const client = this.#clientOf(session)
-    if (client === undefined || client.open >= this.#options.limits.clientRequestsMax) {
+    if (client.open >= this.#options.limits.clientRequestsMax) {
       this.#refused += 1
-      this.#answer(session, refusal(request, client === undefined ? 'clients' : 'requests of this client'))
+      this.#answer(session, refusal(request))
       return
     }
     client.open += 1
@@ -123,11 +123,9 @@ export class ClientRequests implements MeshListener {
     }
   }
 
-  /** Undefined when there are too many. */
-  #clientOf(session: Session): Client | undefined {
+  #clientOf(session: Session): Client {
     const known = this.#clients.get(session)
     if (known !== undefined && this.#options.node.isAlive(known.standIn)) return known
-    if (known === undefined && this.#clients.size >= this.#options.limits.clientsMax) return undefined
     const standIn = this.#options.node.run(self => this.#standIn(session, self))
     const client: Client = { standIn, open: 0 }
     this.#clients.set(session, client)
@@ -295,10 +293,10 @@ const isRequest = (message: unknown): message is ClientRequest =>
 const drainOf = (drainMs: number | undefined): { drainMs?: number } =>
   drainMs === undefined ? {} : { drainMs }
 
-function refusal(request: ClientRequest, of: string): ClientReply {
+function refusal(request: ClientRequest): ClientReply {
   const error: ClientError = {
     code: 'ERR_BUSY',
-    message: `${request.op}: too many ${of} at once`,
+    message: `${request.op}: too many requests of this client at once`,
     detail: {},
   }
   return { id: request.id, ok: false, error }
