@@ -306,6 +306,27 @@ t.test('a newer life of a silent node takes its place: down before up', async t 
   t.strictSame(a!.heard, ['session b down replaced', 'b down replaced', 'session b 1', 'b up'])
 })
 
+t.test('who has proved the secret, and waits, is not displaced by others who have not', async t => {
+  const world = new World()
+  const [a] = await world.cluster('a', 'b')
+  world.sim.pause('b')
+  const runtime = world.sim.runtime('elsewhere')
+  const again = world.peer('b', ['a'], { runtime }, 'elsewhere')
+  void again.mesh.start()
+  await world.sim.advance(500)
+  t.equal(a!.mesh.stats()['unauthenticated'], 1)
+  for (let i = 0; i < 12; i++) {
+    runtime.transport.dial(at('a'), { timeoutMs: 1_000 }, (result: DialResult) => {
+      if (result.ok) result.stream.open({ data: () => {}, drain: () => {}, close: () => {} })
+    })
+  }
+  await world.sim.advance(200)
+  t.equal(a!.mesh.stats()['evicted'], 5)
+  t.equal(again.mesh.sessions().length, 0)
+  await world.sim.advance(500)
+  t.strictSame(a!.heard, ['session b down replaced', 'b down replaced', 'session b 1', 'b up'])
+})
+
 t.test('a goodbye is a departure, and who left is not dialled', async t => {
   const world = new World()
   const [a, b] = await world.cluster('a', 'b')

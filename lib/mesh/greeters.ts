@@ -62,10 +62,10 @@ export class Greeters {
 
   accept(stream: Stream): void {
     const { limits, runtime, keys, notes } = this.#ground
-    const sameHost = [...this.#greeters.keys()].filter(c => c.stream.remote.host === stream.remote.host)
-    if (sameHost.length >= limits.unauthenticatedPerAddressMax) this.#evict(sameHost[0]!)
-    else if (this.#greeters.size >= limits.unauthenticatedMax)
-      this.#evict(this.#greeters.keys().next().value!)
+    const all = [...this.#greeters.values()]
+    const sameHost = all.filter(({ connection }) => connection.stream.remote.host === stream.remote.host)
+    if (sameHost.length >= limits.unauthenticatedPerAddressMax) this.#evict(sameHost)
+    else if (all.length >= limits.unauthenticatedMax) this.#evict(all)
     const connection = new Connection(stream, runtime.clock, limits, this.#owner.connections)
     const acceptor = new Acceptor(this.#owner.greeting(), keys)
     this.#greeters.set(connection, { connection, acceptor, pinging: undefined })
@@ -93,7 +93,9 @@ export class Greeters {
     }
   }
 
-  #evict(connection: Connection): void {
+  /** The oldest; but whoever has proved the secret, and waits for another life of its node, goes last. */
+  #evict(greeters: readonly Greeter[]): void {
+    const { connection } = greeters.find(({ pinging }) => pinging === undefined) ?? greeters[0]!
     this.#ground.notes.count('evicted')
     this.forget(connection)
     connection.abandon()
