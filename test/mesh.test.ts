@@ -809,7 +809,12 @@ t.test('towards a peer that does not read: busy, full, then dropped as overloade
   }
   t.strictSame(answers, ['ok', 'busy', 'full'])
   t.ok(a.mesh.stats()['queuedBytes']! <= 50_000 + 1_020)
-  for (let i = 0; i < 30; i++) session.send(frame('x'.repeat(1_000), 1, false))
+  for (let i = 0; i < 1_000; i++) session.send(frame('x'.repeat(1_000), 1, false))
+  for (let i = 0; i < 1_000; i++) session.sendSlot(16, Buffer.alloc(60_000))
+  t.ok(
+    a.mesh.stats()['queuedBytes']! <= 50_000 + 20_000 + 2 * 1_020,
+    'no more is kept for a peer that is dropped',
+  )
   t.strictSame(a.heard, [], 'no listener is called from inside send')
   await world.sim.advance(300)
   t.strictSame(a.heard[0], 'session b down overloaded')

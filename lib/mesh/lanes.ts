@@ -117,6 +117,7 @@ export class Lanes {
       this.#control(type, bytes)
       return
     }
+    if (this.#overflow) return
     this.#urgent.push({ type, bytes })
     this.#waiting += 1
     this.#urgentBytes += bytes.length
@@ -129,6 +130,7 @@ export class Lanes {
   }
 
   slot(type: number, bytes: Buffer): void {
+    if (this.#overflow) return
     if (bytes.length - HEADER_BYTES > SLOT_FRAME_BYTES_MAX) {
       throw new RangeError(
         `sendSlot: expected at most ${SLOT_FRAME_BYTES_MAX} bytes, got ${bytes.length - HEADER_BYTES}`,
@@ -152,7 +154,7 @@ export class Lanes {
 
   send(frame: OutFrame, nowMs: () => number): 'ok' | 'busy' | 'full' {
     const bytes = bodyOf(frame)
-    if (this.#waiting === 0 && bytes <= this.#limits.fragmentBytes && !this.#out.blocked) {
+    if (this.#waiting === 0 && bytes <= this.#limits.fragmentBytes && !this.#out.blocked && !this.#overflow) {
       const sent = this.#sentBytes + bytes + HEADER_BYTES
       if (sent <= this.#permittedBytes) {
         this.#whole(frame, bytes)
@@ -192,7 +194,12 @@ export class Lanes {
     return false
   }
 
+  /** From the overflow on nothing is taken: the peer is dropped at the next look, and no frame passes one that is lost. */
   #enqueue(frame: OutFrame, bytes: number, nowMs: () => number): 'ok' | 'busy' | 'full' {
+    if (this.#overflow) {
+      this.#refused += 1
+      return frame.refusable ? 'full' : 'busy'
+    }
     const bulk = bytes > this.#limits.fragmentBytes
     const queued = bulk ? this.#bulkBytes : this.#smallBytes
     const max = bulk ? this.#limits.bulkBytesMax : this.#limits.queueBytesMax
