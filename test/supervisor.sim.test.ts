@@ -36,6 +36,19 @@ const patient = defineActor('patient', {
   terminate: () => new Promise<void>(() => {}),
 })
 
+t.test('a supervisor that finds no room to wait for its children does not count as waiting', async t => {
+  const init = (_: undefined, ctx: InitContext) => ({ was: ctx.trapExit(true) })
+  const plain = defineActor('plain', { init }) // ends in its own turn, not at once
+  const mesh = await createTestMesh({ nodes: 1, seed: 1, options: { limits: { processesMax: 20 } } })
+  const node = mesh.node('a')
+  const tree = await mesh.run(startSupervisor(node, { children: [child(plain)] }))
+  for (let left = 20 - node.processes().length; left > 0; left--) await mesh.run(node.spawn(plain))
+  node.exit(tree.pid, 'shutdown')
+  await mesh.advance(3_000)
+  t.equal(node.stats().counters['supervisor.stopping'] ?? 0, 0)
+  await mesh.stop()
+})
+
 t.test('a supervisor that waits for a child to stop has not escaped the simulation', async t => {
   const mesh = await createTestMesh({ nodes: 1, seed: 1 })
   const tree = await mesh.run(

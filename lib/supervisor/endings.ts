@@ -29,13 +29,13 @@ export function end<E extends Ending>(ctx: Speaker, endings: readonly E[]): Prom
   if (asked.length === 0) return Promise.resolve(late)
   return new Promise(resolve => {
     const actors = processSpeaker(ctx).alive()
-    actors.count(STOPPING, 1)
     const done = (): void => {
       actors.count(STOPPING, -1)
       resolve(late)
     }
     // Traps, so that no exit, such as those of a node that stops, cuts the waiting short.
     ctx.run(self => reap(self, asked, late).then(done, done), { trapExit: true })
+    actors.count(STOPPING, 1) // it runs later; and not at all where there is no room for it
   })
 }
 
