@@ -736,7 +736,7 @@ async function requestsOf(t: Test) {
         return 'ok'
       },
       sendSlot: () => {},
-      onDrained: () => {},
+      onDrained: () => () => {},
     }
     return {
       session,

@@ -835,6 +835,7 @@ t.test(
     world.sim.crash('b')
     session.send(frame('x'.repeat(8_000_000)))
     session.onDrained(() => void told.push('gone'))
+    session.onDrained(() => void told.push('given up'))()
     await world.sim.advance(6_000)
     t.strictSame(told, ['idle', 'drained', 'gone'])
   },

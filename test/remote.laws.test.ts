@@ -146,7 +146,7 @@ function join(a: TestNode, b: TestNode) {
       return 'ok'
     },
     sendSlot() {},
-    onDrained() {},
+    onDrained: () => () => {},
   })
   const [atA, atB] = [end(b, 'ab'), end(a, 'ba')]
   a.remote.sessionUp(atA)

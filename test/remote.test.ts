@@ -105,7 +105,7 @@ function join(a: TestNode, b: TestNode) {
       return 'ok'
     },
     sendSlot() {},
-    onDrained() {},
+    onDrained: () => () => {},
   })
   const [atA, atB] = [end(b, b), end(a, a)]
   a.remote.sessionUp(atA)

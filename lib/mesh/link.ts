@@ -82,7 +82,7 @@ export class Link implements Session {
   #answerMs = 0
   /** When the heartbeats were sent that are not answered yet, the oldest first. */
   readonly #heartbeats: number[] = []
-  #drained: (() => void)[] = []
+  #drained = new Set<() => void>()
   #idle: (() => void) | undefined
 
   constructor(opened: Opened, stream: Stream, reader: FrameReader, edge: LinkEdge) {
@@ -134,9 +134,10 @@ export class Link implements Session {
     if (this.#open) this.#lanes.slot(type, framed(body))
   }
 
-  onDrained(fn: () => void): void {
-    if (this.#open && this.#lanes.busy) this.#drained.push(fn)
+  onDrained(fn: () => void): () => void {
+    if (this.#open && this.#lanes.busy) this.#drained.add(fn)
     else this.#loop.soon(fn)
+    return () => void this.#drained.delete(fn)
   }
 
   /** Sends on the urgent lane. */
@@ -330,13 +331,13 @@ export class Link implements Session {
     if (!this.#open) return
     this.#lanes.pump()
     if (!this.#writer.blocked) this.#heartbeatsWaiting = 0
-    if (this.#drained.length > 0 && !this.#lanes.busy) this.#tellDrained()
+    if (this.#drained.size > 0 && !this.#lanes.busy) this.#tellDrained()
     if (this.#idle !== undefined && this.#lanes.idle) this.#idled()
   }
 
   #tellDrained(): void {
     const waiting = this.#drained
-    this.#drained = []
+    this.#drained = new Set()
     for (const fn of waiting) this.#loop.soon(fn)
   }
 

@@ -29,8 +29,11 @@ export interface Session {
   send(frame: OutFrame): 'ok' | 'busy' | 'full'
   /** Queues one frame on the slot lane: in order, outside credit, ahead of every pair. At most 64 KiB. */
   sendSlot(type: number, body: Buffer): void
-  /** Calls back once when the queue is below `busy` (at once when it is), or when the session is gone. */
-  onDrained(fn: () => void): void
+  /**
+   * Calls back once when the queue is below `busy` (at once when it is), or when the session is gone. Returns how to
+   * wait no more.
+   */
+  onDrained(fn: () => void): () => void
 }
 
 export interface OutFrame {

@@ -430,8 +430,10 @@ class TroupeNode implements Node {
       const settle = (done: () => void) => (): void => {
         timer.clear()
         signal?.removeEventListener('abort', aborted)
+        waitNoMore()
         done()
       }
+      let waitNoMore = (): void => {}
       const late = (): void =>
         reject(
           new TroupeError(
@@ -447,7 +449,7 @@ class TroupeNode implements Node {
       const aborted = settle(() => reject(signal?.reason))
       signal?.addEventListener('abort', aborted)
       if (signal?.aborted === true) aborted()
-      session.onDrained(settle(resolve))
+      else waitNoMore = session.onDrained(settle(resolve))
     })
   }
 
