@@ -643,7 +643,9 @@ t.test('a node without a quorum hosts nothing for one that believes to have it',
   mesh.network.cut('a', 'b')
   await mesh.advance(10_000)
   mesh.network.heal('a', 'b')
-  await mesh.runUntil(() => a.nodes().includes(b.name) && b.nodes().includes(a.name), { limitMs: 5_000 })
+  const up: string[] = []
+  for (const node of [a, b]) node.on('nodeup', () => up.push(node.name))
+  await mesh.runUntil(() => up.length === 2, { limitMs: 5_000 })
   t.strictSame([a.health().quorum.quorate, b.health().quorum.quorate], [true, false])
   await t.rejects(mesh.run(a.spawn(counter, 0, { on: 'b' })), { code: 'ERR_NO_QUORUM' })
   await mesh.runUntil(() => b.health().quorum.quorate, { limitMs: 5_000 })
