@@ -106,7 +106,7 @@ export {
   type RpcResult,
 } from './actor/procedure.js'
 export { isSignal } from './actor/signals.js'
-export type { Discovery, FindAddresses } from './base/discovery.js'
+export type { Discovery, DiscoveryTiming, DnsDiscovery, FindAddresses } from './base/discovery.js'
 export { type ErrorCode, TroupeError } from './base/errors.js'
 export { type NodeId, Pid, parsePid, Ref, samePid, sameRef } from './base/ids.js'
 export type { Limits } from './base/limits.js'
@@ -133,6 +133,7 @@ export type {
   ThreadRun,
   Timer,
   Transport,
+  Watch,
 } from './base/runtime.js'
 export type { PartitionPolicy } from './coord/quorum.js'
 export {

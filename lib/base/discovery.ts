@@ -5,12 +5,12 @@ import { show } from './errors.js'
 import { DISCOVERY_SOURCES_MAX } from './limits.js'
 import { arrayOf, type Check, checkOptions, expect, isFunction, isInteger, isMs } from './options.js'
 
-export interface Timed {
+export interface DiscoveryTiming {
   /** How often it is asked again, in ms, jittered by a quarter. Default 10 000, at least 100. */
   readonly everyMs?: number | undefined
 }
 
-export interface Dns extends Timed {
+export interface DnsDiscovery extends DiscoveryTiming {
   /** DNS servers to ask, `ip` or `ip:port`. Default: those of the system, by its own rules. */
   readonly servers?: readonly string[] | undefined
 }
@@ -29,10 +29,10 @@ export interface Dns extends Timed {
  *   5 s and when the node stops.
  */
 export type Discovery =
-  | (Dns & { readonly dns: string; readonly port: number })
-  | (Dns & { readonly srv: string })
-  | (Timed & { readonly file: string })
-  | (Timed & { readonly find: FindAddresses })
+  | (DnsDiscovery & { readonly dns: string; readonly port: number })
+  | (DnsDiscovery & { readonly srv: string })
+  | (DiscoveryTiming & { readonly file: string })
+  | (DiscoveryTiming & { readonly find: FindAddresses })
   | FindAddresses
 
 /** Gives `host:port` of nodes, this one among them or not. A throw is logged, and it is asked again later. */
