@@ -1,10 +1,12 @@
+import HashRing from 'hashring'
 import t from 'tap'
 import { type NodeId, parseNodeId } from '../lib/base/ids.js'
 import type { Member, MemberState } from '../lib/base/member.js'
 import { choose, nowhere, type Placement, parsePlacement } from '../lib/cluster/placement.js'
-import { slotOwners } from '../lib/cluster/ring.js'
+import { slotRing } from '../lib/cluster/ring.js'
 
 const SLOTS = 4_096
+const slotOwners = slotRing(SLOTS)
 const ids = (...names: string[]): NodeId[] => names.map(parseNodeId)
 
 function member(name: string, options: { tags?: string[]; state?: MemberState } = {}): Member {
@@ -26,23 +28,33 @@ t.test('ring', async t => {
   t.test(
     'nodes with the same members agree on every owner, whatever order and however often they name them',
     async t => {
-      const owners = slotOwners(ids('a', 'b', 'c'), SLOTS)
-      t.strictSame(slotOwners(ids('c', 'a', 'b', 'a'), SLOTS), owners)
+      const owners = slotOwners(ids('a', 'b', 'c'))
+      t.strictSame(slotOwners(ids('c', 'a', 'b', 'a')), owners)
       t.equal(owners.length, SLOTS)
       t.strictSame([...new Set(owners)].sort(), ['a', 'b', 'c'])
     },
   )
 
+  t.test('the owner of a slot is who hashring itself gives for its key', async t => {
+    for (const members of [ids('a', 'b'), ids('a', 'b', 'c', 'd', 'e', 'f', 'g'), ids('x-1', 'y.2')]) {
+      const ring = new HashRing([...members], 'md5', { 'max cache size': 1 })
+      t.strictSame(
+        slotOwners(members),
+        Array.from({ length: SLOTS }, (_, slot) => ring.get(`k:${slot}`)),
+      )
+    }
+  })
+
   t.test('one node owns everything, and no node owns nothing', async t => {
-    t.strictSame([...new Set(slotOwners(ids('only'), SLOTS))], ['only'])
-    t.strictSame(slotOwners([], SLOTS), [])
+    t.strictSame([...new Set(slotOwners(ids('only')))], ['only'])
+    t.strictSame(slotOwners([]), [])
   })
 
   t.test(
     'a node that joins takes slots and moves none between the others; one that leaves gives only its own',
     async t => {
-      const three = slotOwners(ids('a', 'b', 'c'), SLOTS)
-      const four = slotOwners(ids('a', 'b', 'c', 'd'), SLOTS)
+      const three = slotOwners(ids('a', 'b', 'c'))
+      const four = slotOwners(ids('a', 'b', 'c', 'd'))
       const moved = four.filter((owner, slot) => owner !== three[slot])
       t.strictSame([...new Set(moved)], ['d'])
       const share = moved.length / SLOTS
@@ -53,7 +65,7 @@ t.test('ring', async t => {
   t.test('every node of ten gets between half and double its share', async t => {
     const counts = new Map<string, number>()
     const ten = Array.from({ length: 10 }, (_, i) => parseNodeId(`node-${i}`))
-    for (const owner of slotOwners(ten, SLOTS)) counts.set(owner, (counts.get(owner) ?? 0) + 1)
+    for (const owner of slotOwners(ten)) counts.set(owner, (counts.get(owner) ?? 0) + 1)
     t.equal(counts.size, 10)
     for (const [name, count] of counts) {
       t.ok(count > SLOTS / 20 && count < SLOTS / 5, `${name} has ${count} of ${SLOTS}`)
@@ -62,8 +74,8 @@ t.test('ring', async t => {
 
   t.test('names of object members do not leak from one ring into another', async t => {
     const before = Object.keys(Object)
-    slotOwners(ids('constructor', 'tostring'), SLOTS)
-    t.strictSame([...new Set(slotOwners(ids('x', 'y'), SLOTS))].sort(), ['x', 'y'])
+    slotOwners(ids('constructor', 'tostring'))
+    t.strictSame([...new Set(slotOwners(ids('x', 'y')))].sort(), ['x', 'y'])
     t.strictSame(Object.keys(Object), before)
   })
 })

@@ -64,13 +64,14 @@ export class SlotMachine {
   readonly #registrar: Registrar
   readonly #member: Member
   readonly #alarms = new Alarms()
-  readonly #slots = new Map<number, Slot>()
+  readonly #slots: readonly Slot[]
   /** What this node says to itself, after what it is doing now. */
   readonly #inbox: SlotMessage[] = []
   #stable: { stop(): void } | undefined
 
   constructor(options: SlotMachineOptions) {
     const { effects, slots } = options
+    this.#slots = Array.from({ length: slots }, (_, index) => newSlot(index))
     this.#view = new View(options.self, options.limits.goneMax)
     this.#table = new Table(slots, key => effects.changed(key, this.entry(key)))
     const counters = newCounters()
@@ -346,18 +347,14 @@ export class SlotMachine {
   }
 
   #slot(index: number): Slot {
-    let slot = this.#slots.get(index)
-    if (slot === undefined) {
-      slot = { index, promised: undefined, seen: 0, role: undefined, reseal: undefined }
-      this.#slots.set(index, slot)
-    }
+    const slot = this.#slots[index]
+    if (slot === undefined) throw new TroupeError('ERR_FRAME', `there is no slot ${index}`)
     return slot
   }
 
-  /** All slots, in order. */
-  *#inOrder(): Iterable<Slot> {
-    const { length } = this.#core.ring
-    for (let index = 0; index < length; index++) yield this.#slot(index)
+  /** All slots, in order: none before there is a ring. */
+  #inOrder(): readonly Slot[] {
+    return this.#core.ring.length === 0 ? NO_SLOTS : this.#slots
   }
 
   #up(peer: Peer): void {
@@ -435,19 +432,22 @@ export class SlotMachine {
 
   #onStable(): void {
     for (const slot of this.#inOrder()) if (this.#registrar.mayTake(slot, true)) this.#registrar.seal(slot)
-    for (const peer of this.#view.up) this.#hint(peer)
+    this.#hint(undefined)
   }
 
   /**
    * A slot can end in the hands of one who died before it sealed the preferred owner, who then waits for an earlier
    * registrar that has stepped down. Whoever knows tells.
    */
-  #hint(peer: Peer): void {
-    if (peer === this.#view.me) return
+  #hint(only: Peer | undefined): void {
+    if (only === this.#view.me) return
     for (const { index, promised } of this.#inOrder()) {
       if (promised === undefined || this.#view.of(promised).state !== 'gone') continue
-      if (this.#core.ring[index] === peer.node)
+      const preferred = this.#core.ring[index]
+      for (const peer of only === undefined ? this.#view.up : [only]) {
+        if (peer === this.#view.me || peer.node !== preferred) continue
         this.#post(peer, { type: 'nack', slot: index, n: 0, promised })
+      }
     }
   }
 
@@ -457,6 +457,16 @@ export class SlotMachine {
     this.#member.onRelease(me, { type: 'release', key, serial, keep })
   }
 }
+
+const NO_SLOTS: readonly Slot[] = []
+
+const newSlot = (index: number): Slot => ({
+  index,
+  promised: undefined,
+  seen: 0,
+  role: undefined,
+  reseal: undefined,
+})
 
 const newCounters = (): Counters => ({
   sealed: 0,

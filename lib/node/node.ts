@@ -44,7 +44,7 @@ import type { ExitReason } from '../base/reasons.js'
 import type { Address, Runtime } from '../base/runtime.js'
 import { type Trace, trace } from '../base/trace.js'
 import { Cluster } from '../cluster/cluster.js'
-import { RING_VERSION, slotOwners } from '../cluster/ring.js'
+import { RING_VERSION, slotRing } from '../cluster/ring.js'
 import { LargestSeen } from '../coord/largest-seen.js'
 import { Partition } from '../coord/partition.js'
 import { describePolicy } from '../coord/quorum.js'
@@ -225,6 +225,7 @@ class TroupeNode implements Node {
       monitorNodes: owner => this.#nodeMonitors.monitorAll(owner),
       demonitorNode: (owner, ref) => this.#nodeMonitors.remove(owner, ref),
     }
+    const ownersOf = slotRing(SLOTS)
     this.#coord = new Slots({
       runtime,
       self: { node: name, creation },
@@ -240,7 +241,7 @@ class TroupeNode implements Node {
       holder: this.#cluster,
       members: () => this.#mesh.members().members,
       ownersOf: members => {
-        const owners = slotOwners(members, SLOTS)
+        const owners = ownersOf(members)
         this.#cluster.ringChanged(owners)
         return owners
       },
