@@ -339,11 +339,12 @@ export class Lab {
    */
   reset(a, b) {
     const before = this.#established(a, b)
-    for (const [from, to] of [
-      [a, b],
-      [b, a],
-    ])
-      this.#ss(from, '-K', 'state', 'connected', 'dst', this.#node(to).address)
+    // By their ports: when the second end is told, the nodes may have connected again.
+    for (const line of before) {
+      const [here, there] = line.split(' ')
+      this.#ss(a, '-K', 'state', 'connected', 'src', here, 'dst', there)
+      this.#ss(b, '-K', 'state', 'connected', 'src', there, 'dst', here)
+    }
     const standing = this.#established(a, b).filter(line => before.includes(line))
     if (standing.length)
       throw new Error(`netlab: this kernel cannot reset connections; standing: ${standing.join('; ')}`)
