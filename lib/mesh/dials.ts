@@ -162,6 +162,13 @@ export class Dials {
     this.#plan.forgetNode(name)
   }
 
+  /** There is a session with that peer, whoever dialled: nothing that stands for it is to be dialled. */
+  opened(peer: NodeId): void {
+    this.forget(peer)
+    for (const { target, peer: last } of this.#seeds.values())
+      if (last === peer) this.#forgetTarget(target.key)
+  }
+
   /** The session with that peer ended. Counts as a failed dial, so that one which never lasts is not dialled without end. */
   lost(peer: NodeId): void {
     if (this.#stopped) return

@@ -370,7 +370,7 @@ class FullMesh implements Mesh {
 
   #opened(connection: Connection, opened: Opened, introduced: boolean): void {
     const link = this.#sessions.open(connection, opened)
-    this.#dials.forget(link.peer)
+    this.#dials.opened(link.peer)
     this.#gossip.opened(link, opened.record!, introduced)
     this.#connecting.opened(link.peer)
     if (this.#leaving) link.announceLeaving()
