@@ -61,7 +61,8 @@ export function svgOf({ title, unit, curves }: Chart): string {
     const legend = text(`x="${WIDTH - RIGHT + 12}" y="${TOP + 14 + i * 20}"`, label, 'stroke="none"')
     return `<g stroke="${colour}" fill="${colour}"><path d="${path}" fill="none" stroke-width="2"/>${dots}${legend}</g>`
   })
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12" role="img" aria-label="${title} (${unit})">
+<title>${title} (${unit})</title>
 <rect width="100%" height="100%" fill="#fff"/>
 ${text(`x="${LEFT}" y="20"`, `${title} (${unit})`, 'font-size="14"')}
 <g stroke="#e5e7eb" fill="#374151">${grid.join('').replaceAll('<text', '<text stroke="none"')}</g>
