@@ -157,7 +157,10 @@ t.test(
     b.groups().join('tea', pids.b)
     b.exit(dead, 'kill')
     mesh.network.heal()
-    await mesh.runUntil(() => same(mesh, 'tea', [old, pids.a, pids.b]), { limitMs: 20_000 })
+    const union = [old, pids.a, pids.b]
+    await mesh.runUntil(() => same(mesh, 'tea', union), { limitMs: 20_000 })
+    const seen = [a, b].map(node => node.groups().members('tea').map(String).sort())
+    t.strictSame(seen, [union.map(String).sort(), union.map(String).sort()])
   },
 )
 
